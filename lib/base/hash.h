@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * XXH3 with the segment's random 192-byte secret.
+ *
+ * The secret keeps a client from preparing keys that collide in the index. It
+ * is not cryptography: whoever can read the segment knows the secret.
+ */
+#ifndef LARDER_BASE_HASH_H
+#define LARDER_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LARDER_SECRET_BYTES = 192 };
+
+uint64_t larder_hash(const void *secret, const void *bytes, size_t n_bytes);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the public operations share: the handle, this thread's worker, lookup.
+ */
+#ifndef LARDER_CACHE_CACHE_H
+#define LARDER_CACHE_CACHE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <larder/larder.h>
+
+#include "base/clock.h"
+#include "cache/counters.h"
+#include "cache/fresh.h"
+#include "store/entry.h"
+#include "store/index.h"
+#include "store/slab.h"
+#include "worker/epoch.h"
+
+struct fill_watch; /* fill.c: the helper thread behind larder_fill_fd() */
+
+/*
+ * A handle. `segment` changes only when the old one was closed; an old mapping
+ * is kept until larder_close(), because leases may point into it.
+ */
+struct larder {
+	uint32_t id;            /* in larder_workers */
+	uint64_t serial;        /* never reused in a process */
+	_Atomic(struct segment *) segment;
+	struct segment *old[8]; /* closed ones */
+	uint32_t n_old;
+	pthread_mutex_t lock;   /* reattachment, fill_watch */
+	struct larder_open_options options;
+	struct larder_create_options create;
+	char *path;             /* or "fd:N" */
+	bool by_fd;
+	_Atomic(struct fill_watch *) watch;
+};
+
+/* NULL with *error set: a failure of larder_attach_thread(). */
+static inline struct worker *worker_of(struct larder *h, int *error)
+{
+	struct worker *w = larder_workers[h->id];
+
+	if (likely(w && w->s && w->handle_serial == h->serial &&
+		   w->s == atomic_load_explicit(&h->segment,
+						memory_order_acquire)))
+		return w;
+	return larder_worker_slow(h, error);
+}
+
+static inline uint64_t key_hash_of(const struct segment *s, const void *key,
+				   size_t n_key)
+{
+	return larder_hash(s->sb->secret, key, n_key);
+}
+
+static inline bool key_valid(const void *key, size_t n_key)
+{
+	return key && n_key >= LARDER_KEY_MIN && n_key <= LARDER_KEY_MAX;
+}
+
+/* Stored by another worker, or by an earlier owner of this slot? */
+static inline bool cross_worker(const struct worker *w, uint64_t version)
+{
+	return version >> 52 != w->index ||
+	       (version & ((UINT64_C(1) << 52) - 1)) < w->first_sequence;
+}
+
+/* Has it expired at @now_ms? Entries that are kept never do. */
+static inline bool entry_expired(const struct entry_view *v, uint64_t now_ms)
+{
+	return v->hard_ms && now_ms >= v->hard_ms && !(v->flags & LARDER_KEEP);
+}
+
+/*
+ * Find the valid entry of a key. Pinned. LARDER_OK with *unit, *word (the slot
+ * word) and *v, or LARDER_MISS. Counts nothing and raises no reference; a miss
+ * because of expiry or invalidation sets *why to the counter that says so.
+ */
+struct lookup {
+	struct group *group;
+	unsigned slot;         /* index of the slot in its group */
+	uint64_t word;
+	uint32_t unit;
+	struct entry_view v;
+	unsigned why;          /* counter, or COUNTER_NONE */
+};
+int larder_lookup(struct worker *w, const void *key, size_t n_key,
+		  uint64_t hash, struct lookup *found);
+
+/* Lease what a lookup found: user hazard, accounting. Pinned on entry, unpinned
+ * on exit. LARDER_OK, LARDER_LEASE_LIMIT, or LARDER_WAIT: expelled, try again. */
+int larder_lease_found(struct worker *w, const struct lookup *found,
+		       struct larder_view *view);
+
+/* A hit on what a lookup found: counters and reference. Unpinned is fine. */
+void larder_count_hit(struct worker *w, const struct lookup *found);
+
+/* Fill @info from a view. */
+void larder_info_fill(struct worker *w, const struct entry_view *v,
+		      struct larder_info *info);
+
+/* How a store decides. */
+enum store_mode {
+	STORE_PUT,
+	STORE_ADD,
+	STORE_REPLACE,
+	STORE_CAS,
+	STORE_FILL, /* put with a token */
+};
+int larder_store(struct worker *w, enum store_mode mode, const void *key,
+		 size_t n_key, const void *value, size_t n_value,
+		 uint64_t expected_version,
+		 const struct larder_put_options *options,
+		 const struct larder_token *token);
+
+/* larder_put() for a value whose address is decided later: a region. */
+int larder_store_region(struct worker *w, const void *key, size_t n_key,
+			uint64_t n_value);
+
+#endif

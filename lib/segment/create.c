@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creating a segment. The file is built without a name, all of its space
+ * reserved, and linked to its path only when it is complete: a creator may die
+ * anywhere and leaves either a whole segment or nothing that has a name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <larder/larder.h>
+
+#include "base/clock.h"
+#include "segment/segment.h"
+#include "segment/create.h"
+
+int larder_default_path(const char *name, char *path, size_t n_path)
+{
+	int n;
+
+	if (!name || !*name || !path)
+		return -EINVAL;
+	for (const char *c = name; *c; c++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "0123456789-_.", *c))
+			return -EINVAL;
+	n = snprintf(path, n_path, "/dev/shm/larder-v%d-%s", LAYOUT_VERSION,
+		     name);
+	return n < 0 || (size_t)n >= n_path ? -ENAMETOOLONG : 0;
+}
+
+/* Options of any age: what a shorter structure does not have is zero. */
+static int read_options(const struct larder_create_options *given,
+			struct larder_create_options *o)
+{
+	memset(o, 0, sizeof *o);
+	if (!given)
+		return 0;
+	if (given->size_of < sizeof(size_t) || given->size_of > 4096)
+		return -EINVAL;
+	memcpy(o, given, min_u64(given->size_of, sizeof *o));
+	if (o->flags & ~(unsigned)(LARDER_CREATE_FENCED | LARDER_CREATE_EXCL))
+		return -EINVAL;
+	return o->mode & ~07777u ? -EINVAL : 0;
+}
+
+static int fill_random(void *bytes, size_t n)
+{
+	unsigned char *b = bytes;
+
+	while (n) {
+		ssize_t got = getrandom(b, n, 0);
+
+		if (got < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		b += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+static int init_slots(unsigned char *base, const struct superblock *sb)
+{
+	struct slot *slots = (struct slot *)(base + sb->off_slots);
+	pthread_mutexattr_t attributes;
+	int error;
+
+	error = pthread_mutexattr_init(&attributes);
+	if (error)
+		return -error;
+	error = pthread_mutexattr_setpshared(&attributes,
+					     PTHREAD_PROCESS_SHARED);
+	if (!error)
+		error = pthread_mutexattr_setrobust(&attributes,
+						    PTHREAD_MUTEX_ROBUST);
+	for (uint32_t i = 0; !error && i < sb->n_slots; i++) {
+		error = pthread_mutex_init(&slots[i].claim, &attributes);
+		store_relaxed(&slots[i].sequence, 1);
+	}
+	pthread_mutexattr_destroy(&attributes);
+	return -error;
+}
+
+/* Reserve the space, then write superblock, slots and first words. */
+static int build(int fd, const struct larder_create_options *o)
+{
+	struct superblock plan;
+	struct superblock *sb;
+	struct hot *hot;
+	unsigned char *base;
+	int error = larder_layout_plan(o, &plan);
+
+	if (error)
+		return error;
+	if (ftruncate(fd, (off_t)plan.bytes))
+		return -errno;
+	error = posix_fallocate(fd, 0, (off_t)plan.bytes);
+	if (error)
+		return -error;
+	error = fill_random(plan.secret, sizeof plan.secret);
+	if (!error)
+		error = fill_random(plan.id, sizeof plan.id);
+	if (error)
+		return error;
+	larder_boot_identity(plan.boot_id, &plan.time_namespace);
+	plan.created_ms = larder_clock_ms();
+	plan.created_unix_ms = larder_clock_unix_ms();
+	plan.creator_pid = (uint32_t)getpid();
+	plan.fenced = (o->flags & LARDER_CREATE_FENCED) ||
+		      larder_membarrier_register();
+
+	base = mmap(NULL, plan.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	sb = (struct superblock *)base;
+	memcpy(sb, &plan, sizeof plan);
+	hot = (struct hot *)(base + plan.off_hot);
+	store_relaxed(&hot->epoch, FIRST_EPOCH);
+	store_relaxed(&hot->stamp, 1);
+	store_relaxed(&hot->free_pages, plan.n_pages);
+	error = init_slots(base, &plan);
+	if (!error)
+		store_release(&sb->ready, 1); /* [SEG.1] */
+	munmap(base, plan.bytes);
+	return error;
+}
+
+static int set_owner(int fd, const struct larder_create_options *o)
+{
+	if (o->group > 0 && fchown(fd, (uid_t)-1, (gid_t)o->group))
+		return -errno;
+	if (fchmod(fd, o->mode ? (mode_t)o->mode : 0600))
+		return -errno;
+	return 0;
+}
+
+static int directory_of(const char *path, char *directory, size_t n)
+{
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+
+	if (!slash)
+		return snprintf(directory, n, ".") < 0 ? -EINVAL : 0;
+	if (length == 0)
+		length = 1;
+	if (length >= n)
+		return -ENAMETOOLONG;
+	memcpy(directory, path, length);
+	directory[length] = '\0';
+	return 0;
+}
+
+/*
+ * Give the nameless file its name, if none has it. File systems without
+ * O_TMPFILE get a temporary name first.
+ */
+int larder_create(const char *path, const struct larder_create_options *given)
+{
+	struct larder_create_options o;
+	char directory[4096], link_from[64], temporary[4200];
+	bool named = false;
+	int error = read_options(given, &o), fd;
+
+	if (error)
+		return error;
+	if (!path || !*path)
+		return -EINVAL;
+	if (access(path, F_OK) == 0)
+		return o.flags & LARDER_CREATE_EXCL ? -EEXIST : LARDER_EXISTS;
+	error = directory_of(path, directory, sizeof directory);
+	if (error)
+		return error;
+
+	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		snprintf(temporary, sizeof temporary, "%s/.larder-XXXXXX",
+			 directory);
+		fd = mkostemp(temporary, O_CLOEXEC);
+		named = fd >= 0;
+	}
+	if (fd < 0)
+		return -errno;
+	error = build(fd, &o);
+	if (!error)
+		error = set_owner(fd, &o);
+	if (!error && named) {
+		if (link(temporary, path))
+			error = -errno;
+	} else if (!error) {
+		snprintf(link_from, sizeof link_from, "/proc/self/fd/%d", fd);
+		if (linkat(AT_FDCWD, link_from, AT_FDCWD, path,
+			   AT_SYMLINK_FOLLOW))
+			error = -errno;
+	}
+	if (named)
+		unlink(temporary);
+	close(fd);
+	if (error == -EEXIST && !(o.flags & LARDER_CREATE_EXCL))
+		return LARDER_EXISTS;
+	return error;
+}
+
+int larder_create_fd(const struct larder_create_options *given, int *result)
+{
+	struct larder_create_options o;
+	int error = read_options(given, &o), fd;
+
+	if (error)
+		return error;
+	fd = memfd_create("larder", 0);
+	if (fd < 0)
+		return -errno;
+	error = build(fd, &o);
+	if (!error)
+		error = set_owner(fd, &o);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	*result = fd;
+	return 0;
+}

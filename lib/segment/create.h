@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* larder_create() and larder_create_fd() are public: see larder.h. What the
+ * attaching side needs of them beside stands here. */
+#ifndef LARDER_SEGMENT_CREATE_H
+#define LARDER_SEGMENT_CREATE_H
+
+/* Rename a segment's file to "<path>.damaged-<time>-<pid>". 0 or -errno. */
+int larder_put_aside(const char *path);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and writing the bytes of an entry.
+ *
+ * A view is what a header's fields claim, clamped to the mapping: an expelled
+ * reader or a damaged entry may claim anything, and must never lead a read
+ * outside. What a view says is trusted only after the reader's pin proved good.
+ */
+#ifndef LARDER_STORE_ENTRY_H
+#define LARDER_STORE_ENTRY_H
+
+#include "segment/segment.h"
+
+struct entry_view {
+	const struct entry *e;
+	const unsigned char *key, *value;
+	const struct tag_block *tags; /* NULL: none */
+	uint64_t hard_ms, soft_ms;    /* 0: none */
+	uint64_t cost_ns;
+	uint32_t n_value;
+	uint16_t n_key;
+	uint16_t flags;
+};
+
+static inline unsigned entry_flags(const struct entry *e)
+{
+	return (unsigned)(load_relaxed(&e->flags_stamp) >> 48);
+}
+
+static inline uint64_t entry_stamp(const struct entry *e)
+{
+	return load_acquire(&e->flags_stamp) & STAMP_MASK;
+}
+
+static inline uint32_t entry_n_key(const struct entry *e)
+{
+	return (uint32_t)(e->born_key >> 48);
+}
+
+static inline uint64_t entry_born_ms(const struct entry *e)
+{
+	return e->born_key & STAMP_MASK;
+}
+
+/* Where key and value begin in an entry without optional fields. */
+static inline uint64_t entry_value_offset(uint64_t key_end, unsigned flags)
+{
+	return align_up(key_end, flags & 8 /* LARDER_REGION */ ? 64 : 8);
+}
+
+/* False if the fields contradict each other or reach outside the mapping. */
+bool larder_entry_view(const struct segment *s, uint32_t unit,
+		       struct entry_view *v);
+
+/* What is to be written. */
+struct entry_plan {
+	const void *key, *value;      /* value NULL: zeroes */
+	uint64_t n_value;
+	uint32_t n_key;
+	unsigned flags;               /* LARDER_* and ENTRY_* */
+	uint64_t hard_ms, soft_ms, cost_ns;
+	const struct larder_tag *tags;
+	uint32_t n_tags;
+	const struct tag_block *raw_tags; /* instead: copied as they are */
+};
+
+/* Bytes that the plan needs, header included; 0 if its tags are malformed. */
+uint64_t larder_entry_bytes(const struct entry_plan *plan);
+
+/* Write everything but header and version. The entry is the caller's alone. */
+void larder_entry_write(const struct segment *s, struct entry *e,
+			const struct entry_plan *plan, uint64_t stamp);
+
+/* Tag number i of a block: its text and length; false past the end. Advances
+ * *at, which begins at 0, through the texts. */
+bool larder_entry_tag(const struct segment *s, const struct tag_block *tags,
+		      uint32_t *at, const unsigned char **text, uint32_t *n_text);
+
+/* 64-bit hash of a tag, never equal by design to a key's. */
+uint64_t larder_tag_hash(const struct segment *s, const void *text,
+			 size_t n_text);
+
+/* Could these tags contain one of this hash? */
+bool larder_tags_may_contain(const struct segment *s,
+			     const struct tag_block *tags, uint64_t tag_hash);
+
+/* Copy bytes that may change or be reused meanwhile; the caller validates its
+ * pin afterwards and throws torn copies away. */
+void larder_copy_unstable(void *to, const void *from, size_t n);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Grace periods across processes: pins, the epoch, expulsion and hazards.
+ *
+ * A reader pins the epoch it saw; memory unlinked in epoch e is reused when the
+ * epoch is e + 3 and no hazard names it. A pin that does not move is expelled
+ * by whoever advances: its owner learns so from its own pin word, before it
+ * trusts what it read or changes anything [EPO.5].
+ *
+ * Sources: epoch-based reclamation (Fraser 2004), hazard pointers (Michael
+ * 2004), asymmetric fences by membarrier, expulsion after PEBR (Kang and Jung,
+ * PLDI 2020), here with any observer of an expelled pin issuing the second
+ * barrier itself. Model: tests/model/reclamation.pml.
+ */
+#ifndef LARDER_WORKER_EPOCH_H
+#define LARDER_WORKER_EPOCH_H
+
+#include "base/mutant.h"
+#include "worker/worker.h"
+
+enum { GRACE = 3 };
+
+/*
+ * [EPO.1] Store the pin, then look at the epoch again.
+ *   The barrier is a compiler's in asymmetric mode: the advancer's membarrier
+ *   [EPO.2] makes this store visible before the advancer reads pins, or this
+ *   load see what the advancer published. In fenced mode it is a real fence.
+ */
+static inline void larder_pin(struct worker *w)
+{
+	struct segment *s = w->s;
+	atomic_u64 *pin = &w->slot->pin;
+	uint64_t epoch = load_relaxed(&s->hot->epoch), mine;
+
+	w->section++;
+	for (;;) {
+		mine = epoch << PIN_EPOCH_SHIFT |
+		       (w->section & 0xffff) << PIN_SECTION_SHIFT | PIN_ACTIVE;
+		store_relaxed(pin, mine);
+		if (unlikely(s->fenced))
+			fence_seqcst();
+		else
+			compiler_barrier();
+		uint64_t now = load_acquire(&s->hot->epoch);
+
+		if (likely(now == epoch))
+			break;
+		epoch = now;
+	}
+	w->pin = mine;
+}
+
+/*
+ * [EPO.5] Is the section still ours? Loads of the section must be done before
+ * this one: acquire fence (no instruction on x86). Pairs with the expelling
+ * CAS [EPO.4], which precedes any reuse of what was read.
+ */
+static inline bool larder_pin_ok(struct worker *w)
+{
+	fence_acquire();
+	if (MUTANT(NO_SELF_CHECK))
+		return true;
+	return likely(load_relaxed(&w->slot->pin) == w->pin);
+}
+
+/* The same, by a writer about to change something. */
+static inline bool larder_may_write(struct worker *w)
+{
+	return MUTANT(NO_WRITER_CHECK) || larder_pin_ok(w);
+}
+
+/* [EPO.6] Release: a hazard set inside is visible to whoever sees us unpinned
+ * and scans hazards afterwards [HAZ.2]. */
+static inline void larder_unpin(struct worker *w)
+{
+	w->pin = 0;
+	store_release(&w->slot->pin, 0);
+}
+
+/*
+ * [HAZ.1] Announce that @unit must not be freed. True if the section was still
+ * ours afterwards: then the hazard was visible before any scan [HAZ.2] that
+ * could free what this section can reach. On false the hazard is taken back.
+ */
+static inline bool larder_hazard_set(struct worker *w, unsigned i, uint32_t unit)
+{
+	if (MUTANT(NO_HAZARD))
+		return larder_pin_ok(w);
+	store_relaxed(&w->slot->hazard[i], unit);
+	if (w->s->fenced)
+		fence_seqcst();
+	else
+		compiler_barrier();
+	if (likely(larder_pin_ok(w)))
+		return true;
+	store_release(&w->slot->hazard[i], 0);
+	return false;
+}
+
+/* Release: what the holder did with the entry happens before its reuse. */
+static inline void larder_hazard_clear(struct worker *w, unsigned i)
+{
+	store_release(&w->slot->hazard[i], 0);
+}
+
+/*
+ * Try to move the epoch on by one. Expels pins that have not moved for
+ * @patience_ms (and those of the dead at once). True if the epoch is now past
+ * what it was when called, whoever moved it. Not while pinned.
+ */
+bool larder_epoch_advance(struct worker *w, uint64_t patience_ms);
+
+/* Sorted units under hazard by anybody, as of now; @units has room for
+ * n_slots * N_HAZARDS. The epoch is to be read before [HAZ.2]. */
+uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units);
+bool larder_hazard_has(const uint32_t *units, uint32_t n, uint32_t unit);
+
+enum { PATIENCE_MS = 100, PATIENCE_URGENT_MS = 4 };
+
+/* Has the grace period of @retired (24 bits) passed at @epoch? */
+static inline bool larder_grace_over(uint64_t epoch, uint32_t retired)
+{
+	uint32_t age = (uint32_t)(epoch - retired) & 0xffffff;
+
+	return age >= GRACE && age < 0x800000;
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread's attachment to a segment: what it owns in there (its slot) and what
+ * it remembers privately (hints: losing them loses nothing).
+ *
+ * The structure lies in memory that the kernel wipes in a forked child, so that
+ * a child never takes its parent's slot for its own.
+ */
+#ifndef LARDER_WORKER_WORKER_H
+#define LARDER_WORKER_WORKER_H
+
+#include "segment/segment.h"
+
+enum {
+	RETIRE_RING = 1024,   /* units this thread retired, oldest first */
+	MAGAZINE = 64,        /* free units a thread keeps of one class */
+};
+
+struct retired {
+	uint32_t unit;
+	uint32_t epoch; /* low 32 bits */
+};
+
+struct magazine {
+	uint32_t n;
+	uint32_t unit[MAGAZINE];
+};
+
+struct worker {
+	struct segment *s;    /* NULL in a forked child */
+	struct larder *handle;
+	uint64_t handle_serial;
+	struct slot *slot;
+	struct cell *cell;
+	uint64_t pin;         /* as this thread stored it; 0: unpinned */
+	uint64_t section;     /* number of the last pinned section */
+	uint32_t index;       /* of the slot */
+	uint32_t generation;  /* of the slot */
+	uint64_t first_sequence;
+	uint64_t random;
+	uint32_t sample;      /* hits until the next sampled one */
+	uint32_t puts;        /* since the last upkeep */
+	uint64_t last_death_check;
+	struct {
+		uint32_t unit;
+		uint32_t units;
+	} lease[N_USER_HAZARDS];
+	uint32_t retired_head, retired_tail; /* of the ring below */
+	struct retired retired[RETIRE_RING];
+	struct magazine magazine[MAX_CLASSES];
+	uint32_t n_leading;   /* fills this thread leads, by key hash */
+	uint64_t leading[16];
+};
+
+/*
+ * This thread's worker for a handle: attaches on first use and after a fork,
+ * and moves to the new segment when the old one was closed. NULL with *error
+ * set when it cannot.
+ */
+struct worker *larder_worker_slow(struct larder *handle, int *error);
+
+enum { MAX_HANDLES = 64 };
+extern __thread struct worker *larder_workers[MAX_HANDLES]
+	__attribute__((tls_model("initial-exec")));
+
+/* Slot claim and recovery: slot.c */
+int larder_slot_claim(struct segment *s, struct worker *w);
+void larder_slot_release(struct worker *w);
+/* Is the owner of slot i gone? One load. */
+bool larder_slot_dead(struct segment *s, uint32_t i);
+/* Is (slot, generation) still the same attached thread? */
+bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation);
+/* Recover slot i if its owner died. True if this call did. */
+bool larder_slot_recover(struct worker *w, uint32_t i);
+/* Recover every slot whose owner died; how many this call recovered. The
+ * second opinion (proc) is asked only if @thorough. */
+uint32_t larder_slots_recover(struct worker *w, bool thorough);
+
+static inline void count(struct worker *w, unsigned counter, uint64_t n)
+{
+	atomic_u64 *c = &w->cell->counter[counter];
+
+	store_relaxed(c, load_relaxed(c) + n); /* its only writer is us */
+}
+
+#endif
