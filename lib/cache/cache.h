@@ -21,6 +21,10 @@
 
 struct fill_watch; /* fill.c: the helper thread behind larder_fill_fd() */
 
+/* The handle is closing; the process was forked and its threads are gone. */
+void larder_fill_close(struct larder *handle);
+void larder_fill_forked(struct larder *handle);
+
 /*
  * A handle. `segment` changes only when the old one was closed; an old mapping
  * is kept until larder_close(), because leases may point into it.
@@ -45,8 +49,7 @@ static inline struct worker *worker_of(struct larder *h, int *error)
 	struct worker *w = larder_workers[h->id];
 
 	if (likely(w && w->s && w->handle_serial == h->serial &&
-		   w->s == atomic_load_explicit(&h->segment,
-						memory_order_acquire)))
+		   !(load_relaxed(&w->s->hot->stamp) & STAMP_CLOSED)))
 		return w;
 	return larder_worker_slow(h, error);
 }
@@ -57,6 +60,7 @@ static inline uint64_t key_hash_of(const struct segment *s, const void *key,
 	return larder_hash(s->sb->secret, key, n_key);
 }
 
+/* False for keys that cannot be in any segment. */
 static inline bool key_valid(const void *key, size_t n_key)
 {
 	return key && n_key >= LARDER_KEY_MIN && n_key <= LARDER_KEY_MAX;
@@ -90,6 +94,14 @@ struct lookup {
 };
 int larder_lookup(struct worker *w, const void *key, size_t n_key,
 		  uint64_t hash, struct lookup *found);
+
+/* The entry of a key, valid or not: no freshness, no expiry. Pinned. */
+bool larder_find(struct worker *w, const void *key, size_t n_key,
+		 uint64_t hash, struct lookup *found);
+
+/* Free the private copy behind a view whose lease is above N_USER_HAZARDS:
+ * larder_fetch() made it (fill.c). */
+void larder_view_free(struct larder_view *view);
 
 /* Lease what a lookup found: user hazard, accounting. Pinned on entry, unpinned
  * on exit. LARDER_OK, LARDER_LEASE_LIMIT, or LARDER_WAIT: expelled, try again. */

@@ -152,7 +152,7 @@ struct slot {
 	atomic_u32 generation;             /* odd while claimed */
 	atomic_u32 pid;
 	atomic_u32 tid;
-	atomic_u32 busy_pages;             /* 1: may own a page's transition */
+	atomic_u32 reserved;
 	atomic_u64 pid_namespace;
 	atomic_u64 start_time;             /* of the thread, clock ticks */
 	atomic_u64 attached_ms;

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include <larder/larder.h>
+
 #include "base/clock.h"
 #include "cache/counters.h"
 
@@ -77,7 +79,11 @@ bool larder_epoch_advance(struct worker *w, uint64_t patience_ms)
 	uint64_t epoch = load_acquire(&s->hot->epoch), pin;
 	uint32_t n = (uint32_t)min_u64(load_acquire(&s->hot->hiwater),
 				       s->n_slots);
-	bool any_expelled = false;
+	uint32_t n_expelled = 0;
+	struct {
+		uint32_t slot;
+		uint64_t pin;
+	} expelled[LARDER_SLOTS_MAX];
 
 	if (!barrier(s))
 		return false;
@@ -86,7 +92,8 @@ bool larder_epoch_advance(struct worker *w, uint64_t patience_ms)
 		case MUST_WAIT:
 			return load_acquire(&s->hot->epoch) > epoch;
 		case WAS_EXPELLED:
-			any_expelled = true;
+			expelled[n_expelled].slot = i;
+			expelled[n_expelled++].pin = pin;
 			break;
 		case MAY_PASS:
 			break;
@@ -95,17 +102,16 @@ bool larder_epoch_advance(struct worker *w, uint64_t patience_ms)
 	/*
 	 * Whoever *sees* an expelled pin issues the second barrier, not only
 	 * its expeller: otherwise an advancer that trusts the mark may free
-	 * what the expelled one leased just before it could see the mark.
+	 * what the expelled one leased just before it could see the mark. A
+	 * pin that changed meanwhile is a new section, not covered by it.
 	 */
-	if (any_expelled && !barrier(s))
+	if (n_expelled && !barrier(s))
 		return false;
-	if (any_expelled) {
-		for (uint32_t i = 0; i < n; i++) {
-			pin = load_acquire(&s->slots[i].pin);
-			if (pin && !(pin & PIN_EXPELLED) &&
-			    pin_epoch(pin) != epoch)
-				return load_acquire(&s->hot->epoch) > epoch;
-		}
+	for (uint32_t k = 0; k < n_expelled; k++) {
+		pin = load_acquire(&s->slots[expelled[k].slot].pin);
+		if (pin && pin != expelled[k].pin &&
+		    ((pin & PIN_EXPELLED) || pin_epoch(pin) != epoch))
+			return load_acquire(&s->hot->epoch) > epoch;
 	}
 	if (cas_acqrel(&s->hot->epoch, &epoch, epoch + 1)) /* [EPO.7] */
 		count(w, COUNTER_EPOCHS, 1);

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hands: evict.h. Policies differ in what a hand does with what it meets:
+ *
+ *   CLOCK   one part only; a reference buys one more round
+ *   BASE    probation of 10 %, two references promote, ghost brings back
+ *   FIN     BASE, and: the share adapts between 5 and 30 % by which ghost is
+ *           hit; after 64 victims without a promotion one is promoted, so that
+ *           a loop larger than the cache keeps a part of itself; a main hand
+ *           that met 64 references in a row takes the next entry anyway
+ *   COST    FIN, and: a victim that was dear for its bytes gets one more round
+ */
+#include "store/evict.h"
+
+#include <larder/larder.h>
+
+#include "base/clock.h"
+#include "cache/counters.h"
+#include "cache/fresh.h"
+#include "store/ghost.h"
+#include "store/index.h"
+#include "store/page.h"
+#include "store/slab.h"
+
+enum {
+	SHARE_ONE = 65536,        /* targets are in 65536ths of the pool */
+	SHARE_START = SHARE_ONE / 10,
+	SHARE_MIN = SHARE_ONE / 20,
+	SHARE_MAX = SHARE_ONE * 3 / 10,
+	SHARE_STEP = 13,          /* 0.0002 */
+	RECENT_AGE = 6,           /* of 64: a quick return after probation */
+	PROMOTE_REFERENCES = 2,
+	FLOOR_VICTIMS = 64,
+	MAIN_PATIENCE = 64,
+};
+
+static bool adaptive(const struct segment *s)
+{
+	return s->sb->policy == LARDER_POLICY_FIN ||
+	       s->sb->policy == LARDER_POLICY_COST;
+}
+
+static uint64_t pool_target(const struct segment *s, struct pool *pool,
+			    uint64_t n)
+{
+	uint64_t share = load_relaxed(&pool->target);
+
+	if (!share || !adaptive(s))
+		share = SHARE_START;
+	return max_u64(n * share / SHARE_ONE, 1);
+}
+
+/* Counts are hints, and a death may have left one too low. */
+static void decrement(atomic_u64 *n)
+{
+	uint64_t seen = load_relaxed(n);
+
+	while (seen && !cas_acqrel(n, &seen, seen - 1))
+		;
+}
+
+void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
+			 bool in_main)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+
+	if (in_main || s->sb->policy == LARDER_POLICY_CLOCK) {
+		bit_set(s->main_bits, unit);
+		fetch_add_relaxed(&pool->n_main, 1);
+	} else {
+		bit_set(s->probation_bits, unit);
+		fetch_add_relaxed(&pool->n_probation, 1);
+	}
+	fetch_add_relaxed(&s->hot->n_entries, 1);
+}
+
+bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+	bool in_main = bit_clear(s->main_bits, unit);
+
+	if (in_main)
+		decrement(&pool->n_main);
+	if (bit_clear(s->probation_bits, unit))
+		decrement(&pool->n_probation);
+	else if (!in_main)
+		return false; /* kept, or its hints were lost */
+	decrement(&s->hot->n_entries);
+	return in_main;
+}
+
+static void remember(struct worker *w, uint64_t hash, unsigned class,
+		     bool in_main)
+{
+	struct segment *s = w->s;
+
+	if (s->sb->policy == LARDER_POLICY_CLOCK)
+		return;
+	if (!in_main) {
+		fetch_add_relaxed(&s->hot->evicted, 1);
+		larder_ghost_add(s, hash, class);
+	} else if (adaptive(s)) {
+		larder_ghost_main_add(s, hash, class);
+	}
+}
+
+static const unsigned reason_counter[] = {
+	[EVICT_SPACE] = COUNTER_EVICTIONS,
+	[EVICT_CONFLICT] = COUNTER_EVICTIONS_CONFLICT,
+	[EVICT_DRAIN] = COUNTER_EVICTIONS_DRAIN,
+	[EVICT_EXPIRED] = COUNTER_EXPIRATIONS,
+	[EVICT_INVALID] = COUNTER_SWEPT_INVALID,
+};
+
+int larder_evict_unit(struct worker *w, uint32_t unit, uint64_t hash,
+		      unsigned class, enum evict_reason reason)
+{
+	struct segment *s = w->s;
+	struct group *g = group_of(s, hash);
+	uint64_t word, header;
+	unsigned references;
+	bool in_main;
+	int i, result;
+
+	i = larder_index_find_unit(g, unit, &word);
+	if (i < 0)
+		return INDEX_CHANGED;
+	if (!larder_hazard_set(w, HAZARD_OLD, unit))
+		return INDEX_EXPELLED;
+	header = load_acquire(&entry_at(s, unit)->header);
+	references = reference_get(g, (unsigned)i);
+	result = larder_index_unlink(w, g, (unsigned)i, word);
+	if (result != INDEX_DONE)
+		return result;
+	in_main = larder_evict_unlinked(w, class, unit);
+	larder_slab_retire(w, unit, header);
+	count(w, reason_counter[reason], 1);
+	if (reason != EVICT_SPACE && reason != EVICT_INVALID)
+		count(w, COUNTER_EVICTIONS, reason != EVICT_EXPIRED);
+	/* An expired entry that was in use will be asked for again. */
+	if (reason == EVICT_SPACE || reason == EVICT_CONFLICT)
+		remember(w, hash, class, in_main);
+	else if (reason == EVICT_EXPIRED && (in_main || references))
+		larder_ghost_add(s, hash, class);
+	return INDEX_DONE;
+}
+
+/* ------------------------------------------------------------------ */
+/* Hands                                                               */
+
+/* The next unit at or after @from in the class's pages whose bit is set,
+ * around once; 0 if there is none. */
+static uint32_t next_marked(const struct segment *s, unsigned class,
+			    const atomic_u64 *bits, uint32_t from)
+{
+	uint32_t page, first_page, n_words = page_units(s) / 64;
+	bool wrapped = false;
+
+	if (!unit_valid(s, from))
+		from = s->first_unit;
+	first_page = page = page_of_unit(s, from);
+	for (;;) {
+		page = class_next_page(s, s->class_bits, class, page);
+		if (page == s->n_pages) {
+			if (wrapped)
+				return 0;
+			wrapped = true;
+			page = 0;
+			continue;
+		}
+		if (wrapped && page > first_page)
+			return 0;
+		uint32_t base = page_first_unit(s, page) >> 6;
+
+		for (uint32_t i = 0; i < n_words; i++) {
+			uint64_t b = load_relaxed(&bits[base + i]);
+
+			if (!wrapped && page == first_page) {
+				if (base + i < from >> 6)
+					continue;
+				if (base + i == from >> 6)
+					b &= ~UINT64_C(0) << (from & 63);
+			}
+			if (b)
+				return (base + i) * 64 +
+				       (uint32_t)__builtin_ctzll(b);
+		}
+		page++;
+	}
+}
+
+/* What a hand finds at a marked unit. */
+struct candidate {
+	struct entry_view v;
+	struct group *g;
+	uint64_t hash;
+	int slot;
+	bool doomed; /* expired or invalid: goes whatever its references */
+	enum evict_reason reason;
+};
+
+enum met { MET_ENTRY, MET_NOTHING, MET_EXPELLED };
+
+static enum met meet(struct worker *w, uint32_t unit, unsigned class,
+		     struct candidate *c)
+{
+	struct segment *s = w->s;
+	unsigned found;
+	uint64_t word, page_state;
+
+	if (!larder_hazard_set(w, HAZARD_OLD, unit))
+		return MET_EXPELLED;
+	page_state = load_acquire(&s->page_words[page_of_unit(s, unit)]);
+	word = load_acquire(&entry_at(s, unit)->header);
+	if (!larder_unit_in_page(s, unit, page_state, &found) ||
+	    found != class || HEADER_STATE(word) != HEADER_LIVE ||
+	    !larder_entry_view(s, unit, &c->v))
+		return MET_NOTHING;
+	c->hash = larder_hash(s->sb->secret, c->v.key, c->v.n_key);
+	c->g = group_of(s, c->hash);
+	c->slot = larder_index_find_unit(c->g, unit, &word);
+	if (c->slot < 0)
+		return MET_NOTHING;
+	c->reason = EVICT_SPACE;
+	if (c->v.hard_ms && larder_clock_ms() >= c->v.hard_ms)
+		c->reason = EVICT_EXPIRED;
+	else if (entry_stamp(c->v.e) < load_relaxed(&s->hot->everything))
+		c->reason = EVICT_INVALID;
+	c->doomed = c->reason != EVICT_SPACE;
+	return larder_pin_ok(w) ? MET_ENTRY : MET_EXPELLED;
+}
+
+/* A mark that no entry stands behind. An entry that is just being published
+ * has its header ALLOC and keeps its mark. */
+static void forget_mark(struct worker *w, atomic_u64 *bits, atomic_u64 *n,
+			uint32_t unit)
+{
+	uint64_t header = load_acquire(&entry_at(w->s, unit)->header);
+
+	if (HEADER_STATE(header) != HEADER_ALLOC &&
+	    HEADER_STATE(header) != HEADER_LIVE && bit_clear(bits, unit)) {
+		decrement(n);
+		decrement(&w->s->hot->n_entries);
+	}
+}
+
+/* Dear: more than twice the pool's typical cost for its bytes, as learned from
+ * the entries that the hands met. The memory is private: an estimate. */
+static bool spare_for_cost(struct worker *w, const struct candidate *c)
+{
+	static __thread uint64_t typical; /* ns per KiB, times 16 */
+	uint64_t per_kib;
+
+	if (w->s->sb->policy != LARDER_POLICY_COST || !c->v.cost_ns)
+		return false;
+	per_kib = c->v.cost_ns / ((c->v.n_value + c->v.n_key) / 1024 + 1) * 16;
+	typical = typical ? typical - typical / 64 + per_kib / 64 : per_kib;
+	/* Two in three of its visits: it gets old, and goes. */
+	return per_kib > 2 * typical && random_next(&w->random) % 3;
+}
+
+/* The probation hand: 1 if an entry was evicted, 0 if none is there. */
+static int sweep_probation(struct worker *w, unsigned class)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+	uint64_t limit = load_relaxed(&pool->n_probation) + 64;
+
+	for (uint64_t visits = 0; visits < limit; visits++) {
+		struct candidate c;
+		uint64_t since = load_relaxed(&pool->since);
+		uint32_t unit = next_marked(
+			s, class, s->probation_bits,
+			(uint32_t)load_relaxed(&pool->hand_probation));
+
+		if (!unit)
+			break;
+		store_relaxed(&pool->hand_probation, unit + 1);
+		count(w, COUNTER_HAND_VISITS, 1);
+		switch (meet(w, unit, class, &c)) {
+		case MET_EXPELLED:
+			larder_unpin(w);
+			larder_pin(w);
+			continue;
+		case MET_NOTHING:
+			forget_mark(w, s->probation_bits, &pool->n_probation,
+				    unit);
+			continue;
+		case MET_ENTRY:
+			break;
+		}
+		if (!c.doomed &&
+		    (reference_get(c.g, (unsigned)c.slot) >=
+			     PROMOTE_REFERENCES ||
+		     (adaptive(s) && since >= FLOOR_VICTIMS))) {
+			if (bit_clear(s->probation_bits, unit)) {
+				decrement(&pool->n_probation);
+				bit_set(s->main_bits, unit);
+				fetch_add_relaxed(&pool->n_main, 1);
+			}
+			reference_set(c.g, (unsigned)c.slot, 0);
+			store_relaxed(&pool->since, 0);
+			continue;
+		}
+		if (!c.doomed && spare_for_cost(w, &c))
+			continue;
+		if (larder_evict_unit(w, unit, c.hash, class, c.reason) ==
+		    INDEX_DONE) {
+			store_relaxed(&pool->since, since + 1);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int sweep_main(struct worker *w, unsigned class)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+	uint64_t limit = load_relaxed(&pool->n_main) * (REFERENCE_CAP + 1) + 64;
+	unsigned spared = 0;
+
+	for (uint64_t visits = 0; visits < limit; visits++) {
+		struct candidate c;
+		unsigned references;
+		uint32_t unit =
+			next_marked(s, class, s->main_bits,
+				    (uint32_t)load_relaxed(&pool->hand_main));
+
+		if (!unit)
+			break;
+		store_relaxed(&pool->hand_main, unit + 1);
+		count(w, COUNTER_HAND_VISITS, 1);
+		switch (meet(w, unit, class, &c)) {
+		case MET_EXPELLED:
+			larder_unpin(w);
+			larder_pin(w);
+			continue;
+		case MET_NOTHING:
+			forget_mark(w, s->main_bits, &pool->n_main, unit);
+			continue;
+		case MET_ENTRY:
+			break;
+		}
+		references = reference_get(c.g, (unsigned)c.slot);
+		if (!c.doomed && references &&
+		    !(adaptive(s) && spared >= MAIN_PATIENCE)) {
+			reference_set(c.g, (unsigned)c.slot, references - 1);
+			spared++;
+			continue;
+		}
+		if (!c.doomed && spare_for_cost(w, &c))
+			continue;
+		if (larder_evict_unit(w, unit, c.hash, class, c.reason) ==
+		    INDEX_DONE)
+			return 1;
+	}
+	return 0;
+}
+
+/* One entry of the class. A part whose hand came back empty had a wrong count:
+ * it is set right, and the other part is tried. */
+static int evict_one(struct worker *w, unsigned class)
+{
+	struct pool *pool = &w->s->pools[class];
+	uint64_t n_probation = load_relaxed(&pool->n_probation);
+	uint64_t n_main = load_relaxed(&pool->n_main);
+	uint64_t target = pool_target(w->s, pool, n_probation + n_main);
+
+	if (n_probation && (n_probation >= target || !n_main)) {
+		if (sweep_probation(w, class))
+			return 1;
+		if (next_marked(w->s, class, w->s->probation_bits, 0) == 0)
+			store_relaxed(&pool->n_probation, 0);
+	}
+	if (sweep_main(w, class))
+		return 1;
+	if (next_marked(w->s, class, w->s->main_bits, 0) == 0)
+		store_relaxed(&pool->n_main, 0);
+	return sweep_probation(w, class);
+}
+
+uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n)
+{
+	uint32_t done = 0;
+
+	larder_pin(w);
+	while (done < n && evict_one(w, class)) {
+		done++;
+		/* A fresh section for each: a long one would hold the epoch. */
+		larder_hazard_clear(w, HAZARD_OLD);
+		larder_unpin(w);
+		larder_pin(w);
+	}
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+	return done;
+}
+
+bool larder_evict_any(struct worker *w, unsigned preferred)
+{
+	struct segment *s = w->s;
+	unsigned most = preferred;
+	uint64_t most_n = 0;
+
+	if (larder_evict(w, preferred, 1))
+		return true;
+	for (unsigned c = 0; c < MAX_CLASSES; c++) {
+		uint64_t n = load_relaxed(&s->pools[c].n_probation) +
+			     load_relaxed(&s->pools[c].n_main);
+
+		if (c != preferred && n > most_n) {
+			most_n = n;
+			most = c;
+		}
+	}
+	return most != preferred && larder_evict(w, most, 1);
+}
+
+uint32_t larder_evict_batch(struct worker *w, unsigned class)
+{
+	struct pool *pool = &w->s->pools[class];
+	uint64_t n = load_relaxed(&pool->n_probation) +
+		     load_relaxed(&pool->n_main);
+
+	return class == RUN_CLASS ? 1 : (uint32_t)clamp_u64(n / 64, 1, 64);
+}
+
+/* ------------------------------------------------------------------ */
+
+bool larder_evict_from_group(struct worker *w, struct group *g)
+{
+	struct segment *s = w->s;
+	uint32_t coldest_unit = 0;
+	unsigned coldest = ~0u, class = 0;
+	uint64_t coldest_hash = 0;
+
+	for (unsigned i = 0; i < GROUP_SLOTS; i++) {
+		uint32_t unit = slot_unit(load_acquire(&g->slot[i]));
+		unsigned warmth, found;
+		struct entry_view v;
+
+		if (!unit_valid(s, unit) || !larder_entry_view(s, unit, &v) ||
+		    (v.flags & (LARDER_KEEP | LARDER_REGION)) ||
+		    !larder_unit_in_page(
+			    s, unit,
+			    load_acquire(&s->page_words[page_of_unit(s, unit)]),
+			    &found))
+			continue;
+		warmth = reference_get(g, i) * 2 +
+			 (bit_test(s->main_bits, unit) ? 1 : 0);
+		if (v.hard_ms && larder_clock_ms() >= v.hard_ms)
+			warmth = 0;
+		if (warmth < coldest) {
+			coldest = warmth;
+			coldest_unit = unit;
+			coldest_hash = larder_hash(s->sb->secret, v.key,
+						   v.n_key);
+			class = found;
+		}
+	}
+	if (!coldest_unit || !larder_pin_ok(w))
+		return coldest_unit != 0;
+	larder_evict_unit(w, coldest_unit, coldest_hash, class, EVICT_CONFLICT);
+	return true;
+}
+
+bool larder_evict_remembered(struct worker *w, uint64_t hash, unsigned class)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+	uint64_t share;
+	int age;
+
+	if (s->sb->policy == LARDER_POLICY_CLOCK)
+		return false;
+	age = larder_ghost_take(s, hash, class);
+	if (age >= 0) {
+		count(w, COUNTER_GHOST_HITS, 1);
+		fetch_add_relaxed(&pool->ghost_hits, 1);
+		store_relaxed(&pool->since, 0);
+	}
+	if (!adaptive(s))
+		return age >= 0;
+	share = load_relaxed(&pool->target);
+	if (!share)
+		share = SHARE_START;
+	if (age >= 0 && age <= RECENT_AGE)
+		share += SHARE_STEP;
+	else if (larder_ghost_main_take(s, hash, class) >= 0)
+		share -= SHARE_STEP;
+	store_relaxed(&pool->target, clamp_u64(share, SHARE_MIN, SHARE_MAX));
+	return age >= 0;
+}

@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Objects: slab.h. Allocation tries, in this order: what this thread knows to be
+ * free, what shared hints say, a free page, its own retired objects, eviction
+ * within the class, a page of another class.
+ */
+#include "store/slab.h"
+
+#include <stdlib.h>
+
+#include <larder/larder.h>
+
+#include "base/clock.h"
+#include "cache/counters.h"
+#include "cache/fresh.h"
+#include "store/entry.h"
+#include "store/evict.h"
+#include "store/grace.h"
+#include "store/index.h"
+#include "store/page.h"
+
+bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
+			 unsigned *class)
+{
+	uint32_t offset = (unit - s->first_unit) & (page_units(s) - 1);
+	uint32_t units;
+
+	switch (PAGE_STATE(word)) {
+	case PAGE_RUN_HEAD:
+		*class = RUN_CLASS;
+		return offset == 0;
+	case PAGE_ACTIVE:
+	case PAGE_DRAINING:
+		*class = PAGE_CLASS(word);
+		units = larder_class_units(s, *class);
+		return units && offset % units == 0 &&
+		       offset + units <= page_units(s);
+	default:
+		return false;
+	}
+}
+
+void larder_slab_hint(struct worker *w, unsigned class, uint32_t unit)
+{
+	struct segment *s = w->s;
+	uint32_t page = page_of_unit(s, unit);
+
+	bit_set(s->hint_bits, unit);
+	if (!class_bit_test(s, s->avail_bits, class, page))
+		class_bit_set(s, s->avail_bits, class, page);
+}
+
+/* ------------------------------------------------------------------ */
+/* Allocation                                                          */
+
+/* FREE -> ALLOC by us, if the hint was right. Leaves HAZARD_NEW on success. */
+static bool take(struct worker *w, unsigned class, uint32_t unit,
+		 uint64_t *header)
+{
+	struct segment *s = w->s;
+	atomic_u64 *at = &entry_at(s, unit)->header;
+	bool taken = false;
+	unsigned found;
+	uint64_t seen, next;
+
+	larder_pin(w);
+	/* [HAZ.3] The page word is read after the hazard is set: a drainer
+	 * either meets the hazard or has left ACTIVE before we look. */
+	if (larder_hazard_set(w, HAZARD_NEW, unit)) {
+		uint64_t word =
+			load_acquire(&s->page_words[page_of_unit(s, unit)]);
+
+		seen = load_acquire(at);
+		if (PAGE_STATE(word) == PAGE_ACTIVE &&
+		    larder_unit_in_page(s, unit, word, &found) &&
+		    found == class && HEADER_STATE(seen) == HEADER_FREE &&
+		    larder_may_write(w)) {
+			next = header_word(HEADER_ALLOC, w->index,
+					   HEADER_GENERATION(seen) + 1,
+					   w->generation);
+			taken = cas_acqrel(at, &seen, next);
+			*header = next;
+		}
+		if (!taken)
+			larder_hazard_clear(w, HAZARD_NEW);
+	}
+	larder_unpin(w);
+	return taken;
+}
+
+/* Move the hint bits of one page into the magazine. */
+static bool refill_from_page(struct worker *w, unsigned class, uint32_t page)
+{
+	struct segment *s = w->s;
+	struct magazine *m = &w->magazine[class];
+	uint32_t first = page_first_unit(s, page) >> 6;
+	uint32_t n_words = page_units(s) / 64;
+
+	for (uint32_t i = 0; i < n_words; i++) {
+		atomic_u64 *word = &s->hint_bits[first + i];
+		uint64_t bits;
+
+		if (!load_relaxed(word))
+			continue;
+		if (m->n == MAGAZINE)
+			return true;
+		bits = exchange_acqrel(word, 0);
+		while (bits && m->n < MAGAZINE) {
+			m->unit[m->n++] = (first + i) * 64 +
+					  (uint32_t)__builtin_ctzll(bits);
+			bits &= bits - 1;
+		}
+		if (bits)
+			fetch_or_acqrel(word, bits);
+	}
+	if (m->n < MAGAZINE || n_words == 1) {
+		/* Nothing was left behind; a hint set since is looked for
+		 * again, so that it is not lost under a cleared bit. */
+		class_bit_clear(s, s->avail_bits, class, page);
+		for (uint32_t i = 0; i < n_words; i++)
+			if (load_acquire(&s->hint_bits[first + i])) {
+				class_bit_set(s, s->avail_bits, class, page);
+				break;
+			}
+	}
+	return m->n > 0;
+}
+
+static bool refill(struct worker *w, unsigned class)
+{
+	struct segment *s = w->s;
+	struct pool *pool = &s->pools[class];
+	uint32_t from = (uint32_t)load_relaxed(&pool->page_cursor);
+	bool wrapped = false;
+
+	if (from >= s->n_pages)
+		from = 0;
+	for (;;) {
+		uint32_t page = class_next_page(s, s->avail_bits, class, from);
+
+		if (page == s->n_pages) {
+			if (wrapped)
+				return false;
+			wrapped = true;
+			from = 0;
+			continue;
+		}
+		store_relaxed(&pool->page_cursor, page);
+		if (refill_from_page(w, class, page))
+			return true;
+		from = page + 1;
+	}
+}
+
+static bool take_known(struct worker *w, unsigned class, uint32_t *unit,
+		       uint64_t *header)
+{
+	struct magazine *m = &w->magazine[class];
+
+	do {
+		while (m->n) {
+			*unit = m->unit[--m->n];
+			if (take(w, class, *unit, header))
+				return true;
+		}
+	} while (refill(w, class));
+	return false;
+}
+
+static bool alloc_orphaned(struct segment *s, uint64_t header)
+{
+	uint32_t i = HEADER_OWNER(header);
+	uint32_t generation;
+
+	if (i >= s->n_slots)
+		return true;
+	generation = load_acquire(&s->slots[i].generation);
+	return (generation & 0xffffff) != HEADER_EXTRA(header) ||
+	       !larder_slot_current(s, i, generation);
+}
+
+/* Every FREE object of the class gets its hint back: magazines of the idle and
+ * of the dead are the usual reason why a class looks empty and is not. */
+static bool audit_class(struct worker *w, unsigned class)
+{
+	struct segment *s = w->s;
+	uint32_t units = larder_class_units(s, class);
+	bool found = false;
+
+	for (uint32_t page = class_next_page(s, s->class_bits, class, 0);
+	     page < s->n_pages;
+	     page = class_next_page(s, s->class_bits, class, page + 1)) {
+		uint32_t first = page_first_unit(s, page);
+		uint64_t word = load_acquire(&s->page_words[page]);
+
+		if (PAGE_STATE(word) != PAGE_ACTIVE ||
+		    PAGE_CLASS(word) != class)
+			continue;
+		for (uint32_t i = 0; i < page_units(s) / units; i++) {
+			uint32_t unit = first + i * units;
+			uint64_t h = load_acquire(&entry_at(s, unit)->header);
+
+			if (HEADER_STATE(h) == HEADER_FREE) {
+				larder_slab_hint(w, class, unit);
+				found = true;
+			} else if (HEADER_STATE(h) == HEADER_RETIRED ||
+				   (HEADER_STATE(h) == HEADER_ALLOC &&
+				    alloc_orphaned(s, h))) {
+				larder_slab_sweep_page(w, page, NULL);
+				found = true;
+			}
+		}
+	}
+	return found;
+}
+
+/* The slow half: make room in the class, or a page for it. */
+static bool make_room(struct worker *w, unsigned class, int round)
+{
+	uint64_t patience = round < 2 ? PATIENCE_MS : PATIENCE_URGENT_MS;
+	uint32_t n_evicted;
+
+	larder_slab_reclaim(w, false, patience);
+	if (w->magazine[class].n)
+		return true;
+	if (larder_page_add(w, class))
+		return true;
+	if (round == 1 || round == 4) {
+		larder_slots_recover(w, round == 4);
+		if (audit_class(w, class))
+			return true;
+	}
+	n_evicted = larder_evict(w, class, larder_evict_batch(w, class));
+	if (n_evicted || w->retired_head != w->retired_tail)
+		larder_slab_reclaim(w, true,
+				    n_evicted ? patience : PATIENCE_URGENT_MS);
+	if (w->magazine[class].n)
+		return true;
+	return round >= 2 && larder_page_steal(w, class);
+}
+
+static int alloc_object(struct worker *w, unsigned class, uint32_t *unit,
+			uint64_t *header)
+{
+	for (int round = 0; round < 8; round++) {
+		if (take_known(w, class, unit, header))
+			return LARDER_OK;
+		make_room(w, class, round);
+	}
+	return take_known(w, class, unit, header) ? LARDER_OK : LARDER_NO_SPACE;
+}
+
+static int alloc_run(struct worker *w, uint64_t n_bytes, uint32_t *unit,
+		     uint64_t *header)
+{
+	struct segment *s = w->s;
+	uint32_t n = (uint32_t)div_up(n_bytes, UINT64_C(1) << s->page_shift);
+	uint32_t head = 0;
+	bool claimed = false;
+
+	larder_slab_reclaim(w, false, PATIENCE_MS);
+	for (int round = 0; round < 4 && !claimed; round++) {
+		claimed = larder_run_claim(w, n, round > 0, &head);
+		if (!claimed && round == 0) {
+			larder_slab_reclaim(w, true, PATIENCE_MS);
+			claimed = larder_run_claim(w, n, false, &head);
+		}
+	}
+	if (!claimed)
+		return LARDER_NO_SPACE;
+	*unit = page_first_unit(s, head);
+	larder_pin(w);
+	while (!larder_hazard_set(w, HAZARD_NEW, *unit)) {
+		larder_unpin(w);
+		larder_pin(w);
+	}
+	*header = header_word(
+		HEADER_ALLOC, w->index,
+		PAGE_GENERATION(load_relaxed(&s->page_words[head])) << 6,
+		w->generation);
+	store_release(&entry_at(s, *unit)->header, *header);
+	larder_run_open(w, head);
+	larder_unpin(w);
+	return LARDER_OK;
+}
+
+int larder_slab_alloc(struct worker *w, uint64_t n_bytes, uint32_t *unit,
+		      uint64_t *header)
+{
+	unsigned class = larder_slab_class(w->s, n_bytes);
+	int result = class == RUN_CLASS ? alloc_run(w, n_bytes, unit, header)
+					: alloc_object(w, class, unit, header);
+
+	if (result == LARDER_NO_SPACE)
+		count(w, COUNTER_NO_SPACE, 1);
+	return result;
+}
+
+/* ------------------------------------------------------------------ */
+/* From ALLOC to FREE                                                  */
+
+/* An object became FREE by our CAS: use it, or give its pages back. */
+static void freed(struct worker *w, unsigned class, uint32_t unit)
+{
+	struct magazine *m = &w->magazine[class];
+
+	if (class == RUN_CLASS)
+		larder_run_free(w, page_of_unit(w->s, unit));
+	else if (m->n < MAGAZINE)
+		m->unit[m->n++] = unit;
+	else
+		larder_slab_hint(w, class, unit);
+}
+
+void larder_slab_abandon(struct worker *w, uint32_t unit, uint64_t header)
+{
+	struct segment *s = w->s;
+	uint64_t word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
+	unsigned class;
+
+	/* Never linked, so nobody can have seen it: no grace period. Our own
+	 * hazard and ALLOC keep the page as it is. */
+	if (larder_unit_in_page(s, unit, word, &class) &&
+	    cas_acqrel(&entry_at(s, unit)->header, &header,
+		       header_word(HEADER_FREE, 0, HEADER_GENERATION(header),
+				   0)))
+		freed(w, class, unit);
+	larder_hazard_clear(w, HAZARD_NEW);
+}
+
+void larder_slab_publish(struct worker *w, uint32_t unit, uint64_t header)
+{
+	/* Lost if somebody unlinked and retired it already: then it is theirs.
+	 * Our hazard, set before it was announced, still names it. */
+	cas_acqrel(&entry_at(w->s, unit)->header, &header,
+		   header_word(HEADER_LIVE, 0, HEADER_GENERATION(header), 0));
+	larder_hazard_clear(w, HAZARD_NEW);
+}
+
+void larder_slab_retire(struct worker *w, uint32_t unit, uint64_t header)
+{
+	struct segment *s = w->s;
+	atomic_u64 *at = &entry_at(s, unit)->header;
+	uint32_t generation = HEADER_GENERATION(header), n;
+	uint64_t epoch;
+
+	if (MUTANT(NO_RETIRE))
+		return;
+	/* [EPO.8] The epoch is read after the unlink is visible: a reader that
+	 * still finds the entry has pinned this epoch or an earlier one. */
+	fence_seqcst();
+	epoch = load_acquire(&s->hot->epoch);
+	while (HEADER_GENERATION(header) == generation &&
+	       (HEADER_STATE(header) == HEADER_ALLOC ||
+		HEADER_STATE(header) == HEADER_LIVE)) {
+		if (!larder_may_write(w))
+			return; /* expelled: the sweep finds it LIVE, unlinked */
+		if (cas_acqrel(at, &header,
+			       header_word(MUTANT(RETIRE_FREE) ? HEADER_FREE
+							       : HEADER_RETIRED,
+					   0, generation, (uint32_t)epoch)))
+			break;
+	}
+	if (MUTANT(RETIRE_FREE)) {
+		bit_set(s->hint_bits, unit);
+		return;
+	}
+	n = w->retired_tail - w->retired_head;
+	if (n == RETIRE_RING)
+		w->retired_head++; /* a hint dropped: the sweep frees it */
+	w->retired[w->retired_tail++ % RETIRE_RING] = (struct retired){
+		.unit = unit,
+		.epoch = (uint32_t)epoch,
+	};
+}
+
+bool larder_slab_free_ripe(struct worker *w, uint32_t unit, uint64_t epoch,
+			   const uint32_t *hazards, uint32_t n_hazards)
+{
+	struct segment *s = w->s;
+	atomic_u64 *at = &entry_at(s, unit)->header;
+	unsigned class;
+	uint64_t seen, word;
+	bool done = false;
+
+	if (larder_hazard_has(hazards, n_hazards, unit) ||
+	    !larder_hazard_set(w, HAZARD_OLD, unit))
+		return false;
+	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
+	seen = load_acquire(at);
+	if (larder_unit_in_page(s, unit, word, &class) &&
+	    HEADER_STATE(seen) == HEADER_RETIRED &&
+	    larder_grace_over(epoch, HEADER_EXTRA(seen)) && larder_may_write(w))
+		done = cas_acqrel(at, &seen,
+				  header_word(HEADER_FREE, 0,
+					      HEADER_GENERATION(seen), 0));
+	larder_hazard_clear(w, HAZARD_OLD);
+	if (done)
+		freed(w, class, unit);
+	return done;
+}
+
+/* The head of the ring is the oldest: stop at the first that is not ripe. */
+static bool ripe_head(const struct worker *w, uint64_t epoch)
+{
+	const struct retired *r = &w->retired[w->retired_head % RETIRE_RING];
+
+	return w->retired_head != w->retired_tail &&
+	       (uint32_t)epoch - r->epoch >= GRACE &&
+	       (uint32_t)epoch - r->epoch < UINT32_C(1) << 31;
+}
+
+void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms)
+{
+	struct segment *s = w->s;
+	uint32_t *hazards, n_hazards, n;
+	uint64_t epoch;
+
+	if (w->retired_head == w->retired_tail)
+		return;
+	if (hurry)
+		larder_grace(w, patience_ms);
+	/* [HAZ.2] The epoch first, then the hazards: what the epoch allows to
+	 * be freed is named by a visible hazard if anybody still holds it. */
+	epoch = load_acquire(&s->hot->epoch);
+	if (!ripe_head(w, epoch))
+		return;
+	hazards = malloc(sizeof *hazards * s->n_slots * N_HAZARDS);
+	if (!hazards)
+		return;
+	n_hazards = larder_hazard_snapshot(s, hazards);
+	n = w->retired_tail - w->retired_head;
+	larder_pin(w);
+	while (n-- && ripe_head(w, epoch)) {
+		struct retired r = w->retired[w->retired_head++ % RETIRE_RING];
+
+		if (larder_hazard_has(hazards, n_hazards, r.unit)) {
+			/* Leased: to the back of the queue, as of now. */
+			r.epoch = (uint32_t)epoch;
+			w->retired[w->retired_tail++ % RETIRE_RING] = r;
+			continue;
+		}
+		if (!larder_slab_free_ripe(w, r.unit, epoch, NULL, 0) &&
+		    !larder_pin_ok(w)) {
+			larder_unpin(w);
+			larder_pin(w);
+		}
+	}
+	larder_unpin(w);
+	free(hazards);
+}
+
+void larder_slab_flush(struct worker *w)
+{
+	for (unsigned class = 0; class < w->s->n_classes; class++) {
+		struct magazine *m = &w->magazine[class];
+
+		while (m->n)
+			larder_slab_hint(w, class, m->unit[--m->n]);
+	}
+	w->retired_head = w->retired_tail; /* the sweep finds them */
+	store_relaxed(&w->s->hot->audit_wanted, 1);
+}
+
+/* ------------------------------------------------------------------ */
+/* What the dead left, and the sweep                                   */
+
+/* Is the unit linked in its key's group? Completes a pending announcement of
+ * that group first. -1: not known, the section was lost. */
+static int linked(struct worker *w, uint32_t unit, const struct entry_view *v,
+		  uint64_t *hash)
+{
+	struct segment *s = w->s;
+	struct group *g;
+	uint64_t ctl, word;
+
+	*hash = larder_hash(s->sb->secret, v->key, v->n_key);
+	g = group_of(s, *hash);
+	ctl = load_acquire(&g->ctl);
+	if (ctl_index(ctl) && larder_index_help(w, g, ctl) == INDEX_EXPELLED)
+		return -1;
+	if (larder_index_find_unit(g, unit, &word) >= 0)
+		return 1;
+	return larder_pin_ok(w) ? 0 : -1;
+}
+
+/* An ALLOC whose owner is gone: LIVE if it was linked, RETIRED if not. Pinned,
+ * HAZARD_OLD set and the page word checked by the caller. */
+static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
+			  uint64_t header)
+{
+	struct segment *s = w->s;
+	struct entry_view v;
+	uint64_t hash;
+	int is_linked = 0;
+
+	if (larder_entry_view(s, unit, &v))
+		is_linked = linked(w, unit, &v, &hash);
+	if (is_linked < 0 || !larder_may_write(w))
+		return;
+	if (!is_linked) {
+		larder_slab_retire(w, unit, header);
+	} else if (cas_acqrel(&entry_at(s, unit)->header, &header,
+			      header_word(HEADER_LIVE, 0,
+					  HEADER_GENERATION(header), 0)) &&
+		   !(v.flags & LARDER_KEEP) &&
+		   !bit_test(s->probation_bits, unit) &&
+		   !bit_test(s->main_bits, unit)) {
+		larder_evict_linked(w, class, unit, false);
+	}
+	count(w, COUNTER_ORPHANS, 1);
+}
+
+void larder_slab_recover_unit(struct worker *w, uint32_t unit, uint32_t slot,
+			      uint32_t generation)
+{
+	struct segment *s = w->s;
+	unsigned class;
+
+	if (!unit_valid(s, unit))
+		return;
+	larder_pin(w);
+	if (larder_hazard_set(w, HAZARD_OLD, unit)) {
+		uint64_t word =
+			load_acquire(&s->page_words[page_of_unit(s, unit)]);
+		uint64_t header = load_acquire(&entry_at(s, unit)->header);
+
+		if (larder_unit_in_page(s, unit, word, &class) &&
+		    HEADER_STATE(header) == HEADER_ALLOC &&
+		    HEADER_OWNER(header) == slot &&
+		    HEADER_EXTRA(header) == (generation & 0xffffff))
+			finish_orphan(w, unit, class, header);
+	}
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+}
+
+static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
+		       uint64_t header, struct census *census)
+{
+	struct segment *s = w->s;
+	struct entry_view v;
+	uint64_t hash;
+	int is_linked;
+
+	if (!larder_entry_view(s, unit, &v))
+		return; /* damage: check reports it */
+	is_linked = linked(w, unit, &v, &hash);
+	if (is_linked < 0)
+		return;
+	if (!is_linked) {
+		/* Dead, or not yet through, between unlink and retire. */
+		larder_slab_retire(w, unit, header);
+		return;
+	}
+	if (v.flags & LARDER_KEEP) {
+		if (census)
+			census->n_kept_units +=
+				class == RUN_CLASS
+					? load_relaxed(&s->page_lengths[page_of_unit(
+						  s, unit)])
+						  << s->page_unit_shift
+					: larder_class_units(s, class);
+		return;
+	}
+	if (v.hard_ms && larder_clock_ms() >= v.hard_ms) {
+		larder_evict_unit(w, unit, hash, class, EVICT_EXPIRED);
+		return;
+	}
+	if (!larder_fresh_sweep(w, unit, &v, hash)) {
+		larder_evict_unit(w, unit, hash, class, EVICT_INVALID);
+		return;
+	}
+	if (!bit_test(s->probation_bits, unit) && !bit_test(s->main_bits, unit))
+		larder_evict_linked(w, class, unit, false);
+	if (census) {
+		census->n_live++;
+		if (bit_test(s->main_bits, unit))
+			census->n_main[class]++;
+		else
+			census->n_probation[class]++;
+	}
+}
+
+static void sweep_object(struct worker *w, uint32_t unit, uint64_t epoch,
+			 const uint32_t *hazards, uint32_t n_hazards,
+			 struct census *census)
+{
+	struct segment *s = w->s;
+	unsigned class;
+	uint64_t word, header;
+
+	larder_pin(w);
+	if (!larder_hazard_set(w, HAZARD_OLD, unit)) {
+		larder_unpin(w);
+		return;
+	}
+	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
+	header = load_acquire(&entry_at(s, unit)->header);
+	if (larder_unit_in_page(s, unit, word, &class)) {
+		switch (HEADER_STATE(header)) {
+		case HEADER_FREE:
+			if (class == RUN_CLASS)
+				larder_run_free(w, page_of_unit(s, unit));
+			else if (!bit_test(s->hint_bits, unit))
+				larder_slab_hint(w, class, unit);
+			break;
+		case HEADER_ALLOC:
+			if (alloc_orphaned(s, header))
+				finish_orphan(w, unit, class, header);
+			break;
+		case HEADER_LIVE:
+			sweep_live(w, unit, class, header, census);
+			break;
+		case HEADER_RETIRED:
+			larder_slab_free_ripe(w, unit, epoch, hazards,
+					      n_hazards);
+			break;
+		default:
+			break;
+		}
+	}
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+}
+
+void larder_slab_sweep_page(struct worker *w, uint32_t page,
+			    struct census *census)
+{
+	struct segment *s = w->s;
+	uint64_t word = load_acquire(&s->page_words[page]), epoch;
+	uint32_t *hazards, n_hazards, units, first = page_first_unit(s, page);
+
+	switch (PAGE_STATE(word)) {
+	case PAGE_ACTIVE:
+		if (!class_bit_test(s, s->class_bits, PAGE_CLASS(word), page))
+			class_bit_set(s, s->class_bits, PAGE_CLASS(word), page);
+		units = larder_class_units(s, PAGE_CLASS(word));
+		break;
+	case PAGE_RUN_HEAD:
+		if (!class_bit_test(s, s->class_bits, RUN_CLASS, page))
+			class_bit_set(s, s->class_bits, RUN_CLASS, page);
+		units = page_units(s);
+		break;
+	case PAGE_FREE:
+		if (census)
+			census->n_free_pages++;
+		return;
+	default:
+		larder_page_mend(w, page, word);
+		return;
+	}
+	if (!units)
+		return;
+	if (census)
+		census->n_pages[PAGE_STATE(word) == PAGE_RUN_HEAD
+					? RUN_CLASS
+					: PAGE_CLASS(word) % MAX_CLASSES]++;
+	hazards = malloc(sizeof *hazards * s->n_slots * N_HAZARDS);
+	if (!hazards)
+		return;
+	epoch = load_acquire(&s->hot->epoch);
+	n_hazards = larder_hazard_snapshot(s, hazards);
+	for (uint32_t i = 0; i < page_units(s) / units; i++)
+		sweep_object(w, first + i * units, epoch, hazards, n_hazards,
+			     census);
+	free(hazards);
+}

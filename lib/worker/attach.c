@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handles, and the attachment of threads to segments.
+ *
+ * A handle is a row of a process-wide table that is read under RCU (urcu-bp, the
+ * flavour that a fork without exec survives): a thread that ends looks up its
+ * handle there while another thread may be closing it. A thread's own part, its
+ * worker, is found through a thread-local array; it lies in memory that the
+ * kernel wipes in a forked child (MADV_WIPEONFORK), so that the child finds
+ * nothing there and attaches anew, without any fork hook being run.
+ *
+ * Lock order: handles_lock, then a handle's lock.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <urcu-bp.h>
+
+#include "cache/cache.h"
+#include "segment/create.h"
+
+__thread struct worker *larder_workers[MAX_HANDLES]
+	__attribute__((tls_model("initial-exec")));
+
+static struct larder *handles[MAX_HANDLES]; /* urcu-bp */
+static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t next_serial = 1;
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_error;
+
+static void end_of_thread(void *unused);
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&handles_lock);
+	urcu_bp_before_fork();
+}
+
+static void after_fork_parent(void)
+{
+	urcu_bp_after_fork_parent();
+	pthread_mutex_unlock(&handles_lock);
+}
+
+static void after_fork_child(void)
+{
+	urcu_bp_after_fork_child();
+	pthread_mutex_unlock(&handles_lock);
+	for (int i = 0; i < MAX_HANDLES; i++) {
+		/* The child has one thread; nobody else held these. */
+		if (handles[i]) {
+			pthread_mutex_init(&handles[i]->lock, NULL);
+			larder_fill_forked(handles[i]);
+		}
+	}
+}
+
+static void initialize(void)
+{
+	once_error = -pthread_key_create(&thread_end, end_of_thread);
+	if (!once_error)
+		once_error = -pthread_atfork(before_fork, after_fork_parent,
+					     after_fork_child);
+}
+
+/* ------------------------------------------------------------------ */
+/* This thread's worker                                                */
+
+static size_t worker_bytes(void)
+{
+	return align_up(sizeof(struct worker), 4096);
+}
+
+static struct worker *worker_new(void)
+{
+	struct worker *w = mmap(NULL, worker_bytes(), PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (w == MAP_FAILED)
+		return NULL;
+	if (madvise(w, worker_bytes(), MADV_WIPEONFORK)) {
+		munmap(w, worker_bytes());
+		return NULL;
+	}
+	return w;
+}
+
+/* Give back what w holds in its segment. */
+static void worker_detach(struct worker *w)
+{
+	struct segment *s = w->s;
+
+	larder_slab_flush(w);
+	larder_slot_release(w);
+	w->s = NULL;
+	larder_segment_drop(s);
+}
+
+static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
+{
+	int error;
+
+	memset(w, 0, sizeof *w);
+	error = larder_slot_claim(s, w);
+	if (error)
+		return error;
+	larder_segment_hold(s);
+	w->handle = h;
+	w->handle_serial = h->serial;
+	w->sample = 64;
+	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=
+	    sizeof w->random)
+		w->random = larder_clock_ns();
+	w->random |= 1;
+	return 0;
+}
+
+/* Open the segment that took the closed one's place. The handle is locked. */
+static int reattach(struct larder *h)
+{
+	struct segment *closed = atomic_load(&h->segment), *fresh;
+	int fd, error;
+
+	if (!(load_acquire(&closed->hot->stamp) & STAMP_CLOSED))
+		return 0; /* another thread did it */
+	if (h->by_fd || h->n_old == sizeof h->old / sizeof h->old[0])
+		return LARDER_ERR_CLOSED;
+	fd = open(h->path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return LARDER_ERR_CLOSED;
+	error = larder_segment_map(fd, SEGMENT_READ_WRITE, &fresh);
+	if (error)
+		return LARDER_ERR_CLOSED;
+	if (load_acquire(&fresh->hot->stamp) & STAMP_CLOSED) {
+		larder_segment_drop(fresh);
+		return LARDER_ERR_CLOSED;
+	}
+	h->old[h->n_old++] = closed;
+	atomic_store(&h->segment, fresh);
+	return 0;
+}
+
+struct worker *larder_worker_slow(struct larder *h, int *error)
+{
+	struct worker *w = larder_workers[h->id];
+	struct segment *s = atomic_load(&h->segment);
+
+	if (load_acquire(&s->hot->stamp) & STAMP_CLOSED) {
+		pthread_mutex_lock(&h->lock);
+		*error = reattach(h);
+		pthread_mutex_unlock(&h->lock);
+		if (*error)
+			return NULL;
+		s = atomic_load(&h->segment);
+	}
+	if (w && w->s && w->s == s && w->handle_serial == h->serial)
+		return w;
+	if (w && w->s)
+		worker_detach(w); /* of a closed segment, or a closed handle */
+	if (!w) {
+		w = worker_new();
+		if (!w) {
+			*error = -ENOMEM;
+			return NULL;
+		}
+		larder_workers[h->id] = w;
+	}
+	/* Any value but NULL makes the destructor run. */
+	if (pthread_setspecific(thread_end, larder_workers)) {
+		*error = -ENOMEM;
+		return NULL;
+	}
+	*error = worker_attach(w, h, s);
+	return *error ? NULL : w;
+}
+
+static void end_of_thread(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < MAX_HANDLES; i++) {
+		struct worker *w = larder_workers[i];
+
+		if (!w)
+			continue;
+		larder_workers[i] = NULL;
+		if (w->s)
+			worker_detach(w);
+		munmap(w, worker_bytes());
+	}
+}
+
+int larder_attach_thread(struct larder *h)
+{
+	int error = 0;
+
+	return worker_of(h, &error) ? 0 : error;
+}
+
+void larder_detach_thread(struct larder *h)
+{
+	struct worker *w = larder_workers[h->id];
+
+	if (w && w->s && w->handle_serial == h->serial)
+		worker_detach(w);
+}
+
+int larder_worker_slot(struct larder *h)
+{
+	int error = 0;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? (int)w->index : error;
+}
+
+/* ------------------------------------------------------------------ */
+/* Handles                                                             */
+
+static int publish(struct larder *h)
+{
+	int error = -EMFILE;
+
+	pthread_mutex_lock(&handles_lock);
+	for (uint32_t i = 0; i < MAX_HANDLES && error; i++) {
+		if (handles[i])
+			continue;
+		h->id = i;
+		h->serial = next_serial++;
+		rcu_set_pointer(&handles[i], h);
+		error = 0;
+	}
+	pthread_mutex_unlock(&handles_lock);
+	return error;
+}
+
+static void handle_free(struct larder *h)
+{
+	pthread_mutex_destroy(&h->lock);
+	free(h->path);
+	free(h);
+}
+
+static int copy_options(const struct larder_open_options *given,
+			struct larder *h)
+{
+	const struct larder_create_options *c;
+
+	if (!given)
+		return 0;
+	if (given->size_of < sizeof(size_t) || given->size_of > 4096)
+		return -EINVAL;
+	memcpy(&h->options, given, min_u64(given->size_of, sizeof h->options));
+	c = h->options.create;
+	if (h->options.flags & ~(unsigned)(LARDER_OPEN_CREATE |
+					   LARDER_OPEN_RECREATE |
+					   LARDER_OPEN_HUGE))
+		return -EINVAL;
+	h->create.size_of = sizeof h->create;
+	if (c) {
+		if (c->size_of < sizeof(size_t) || c->size_of > 4096)
+			return -EINVAL;
+		memcpy(&h->create, c, min_u64(c->size_of, sizeof h->create));
+		h->create.size_of = sizeof h->create;
+	}
+	h->options.create = NULL; /* the caller's memory */
+	return 0;
+}
+
+static int handle_new(const struct larder_open_options *options,
+		      const char *path, int by_fd, struct larder **result)
+{
+	struct larder *h;
+	char name[32];
+	int error;
+
+	error = pthread_once(&once, initialize);
+	if (error || once_error)
+		return error ? -error : once_error;
+	h = calloc(1, sizeof *h);
+	if (!h)
+		return -ENOMEM;
+	pthread_mutex_init(&h->lock, NULL);
+	error = copy_options(options, h);
+	if (!error) {
+		h->by_fd = by_fd >= 0;
+		snprintf(name, sizeof name, "fd:%d", by_fd);
+		h->path = strdup(path ? path : name);
+		error = h->path ? 0 : -ENOMEM;
+	}
+	if (error) {
+		handle_free(h);
+		return error;
+	}
+	*result = h;
+	return 0;
+}
+
+static void ask_for_huge_pages(struct segment *s)
+{
+	/* Neither changes a setting of the system; either may say no. */
+	madvise(s->base, s->bytes, MADV_HUGEPAGE);
+#ifdef MADV_COLLAPSE
+	madvise(s->base, s->bytes, MADV_COLLAPSE);
+#else
+	madvise(s->base, s->bytes, 25); /* MADV_COLLAPSE, Linux 6.1 */
+#endif
+}
+
+static int finish(struct larder *h, struct segment *s, struct larder **result)
+{
+	int error;
+
+	atomic_store(&h->segment, s);
+	if (h->options.flags & LARDER_OPEN_HUGE)
+		ask_for_huge_pages(s);
+	error = publish(h);
+	if (error) {
+		larder_segment_drop(s);
+		handle_free(h);
+		return error;
+	}
+	*result = h;
+	return 0;
+}
+
+int larder_put_aside(const char *path)
+{
+	char aside[4200];
+	struct timespec now;
+	struct segment *s;
+	int fd;
+
+	/* Close it first, where it can still be understood: its users must not
+	 * serve on from a file that no invalidation reaches any more. */
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0) {
+		larder_fresh_close(s);
+		larder_segment_drop(s);
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (snprintf(aside, sizeof aside, "%s.damaged-%lld-%ld", path,
+		     (long long)now.tv_sec, (long)getpid()) >=
+	    (int)sizeof aside)
+		return -ENAMETOOLONG;
+	return rename(path, aside) ? -errno : 0;
+}
+
+/* Which failures of an attach does recreation answer? */
+static bool recreatable(int error)
+{
+	return error == LARDER_ERR_DAMAGED || error == LARDER_ERR_TRUNCATED ||
+	       error == LARDER_ERR_NOT_LARDER || error == LARDER_ERR_VERSION ||
+	       error == LARDER_ERR_FINGERPRINT ||
+	       error == LARDER_ERR_BYTE_ORDER ||
+	       error == LARDER_ERR_OTHER_BOOT ||
+	       error == LARDER_ERR_UNFINISHED || error == LARDER_ERR_CLOSED;
+}
+
+static int map_path(const char *path, struct segment **s)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), error;
+
+	if (fd < 0)
+		return -errno;
+	error = larder_segment_map(fd, SEGMENT_READ_WRITE, s);
+	if (!error && (load_acquire(&(*s)->hot->stamp) & STAMP_CLOSED)) {
+		larder_segment_drop(*s);
+		return LARDER_ERR_CLOSED;
+	}
+	return error;
+}
+
+int larder_open(const char *path, const struct larder_open_options *options,
+		struct larder **result)
+{
+	struct segment *s = NULL;
+	struct larder *h;
+	int error;
+
+	if (!path || !*path || !result)
+		return -EINVAL;
+	error = handle_new(options, path, -1, &h);
+	if (error)
+		return error;
+	/* Three rounds: create, lose the race, put aside, create again. */
+	for (int round = 0; round < 3; round++) {
+		error = map_path(path, &s);
+		if (error == -ENOENT &&
+		    (h->options.flags &
+		     (LARDER_OPEN_CREATE | LARDER_OPEN_RECREATE))) {
+			error = larder_create(path, &h->create);
+			if (error < 0)
+				break;
+			continue;
+		}
+		if (recreatable(error) &&
+		    (h->options.flags & LARDER_OPEN_RECREATE)) {
+			int aside = larder_put_aside(path);
+
+			if (aside && aside != -ENOENT) {
+				error = aside;
+				break;
+			}
+			continue;
+		}
+		break;
+	}
+	if (error || !s) {
+		handle_free(h);
+		return error ? error : -EAGAIN;
+	}
+	return finish(h, s, result);
+}
+
+int larder_open_fd(int fd, const struct larder_open_options *options,
+		   struct larder **result)
+{
+	struct segment *s;
+	struct larder *h;
+	int own, error;
+
+	if (!result)
+		return -EINVAL;
+	error = handle_new(options, NULL, fd, &h);
+	if (error)
+		return error;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	error = own < 0 ? -errno
+			: larder_segment_map(own, SEGMENT_READ_WRITE, &s);
+	if (error) {
+		handle_free(h);
+		return error;
+	}
+	return finish(h, s, result);
+}
+
+void larder_close(struct larder *h)
+{
+	struct worker *w;
+
+	if (!h)
+		return;
+	larder_fill_close(h);
+	pthread_mutex_lock(&handles_lock);
+	rcu_set_pointer(&handles[h->id], NULL);
+	pthread_mutex_unlock(&handles_lock);
+	urcu_bp_synchronize_rcu();
+
+	w = larder_workers[h->id];
+	if (w && w->s && w->handle_serial == h->serial)
+		worker_detach(w);
+	/* Slots of other threads keep the mapping until those threads end. */
+	larder_segment_drop(atomic_load(&h->segment));
+	for (uint32_t i = 0; i < h->n_old; i++)
+		larder_segment_drop(h->old[i]);
+	handle_free(h);
+}
+
+/* ------------------------------------------------------------------ */
+/* What is known of a handle                                           */
+
+uint32_t larder_n_slots(struct larder *h)
+{
+	return atomic_load(&h->segment)->n_slots;
+}
+
+uint64_t larder_value_max(struct larder *h)
+{
+	return atomic_load(&h->segment)->sb->value_max;
+}
+
+const char *larder_path(struct larder *h)
+{
+	return h->path;
+}
+
+uint64_t larder_huge(struct larder *h)
+{
+	struct segment *s = atomic_load(&h->segment);
+	unsigned long begin, end, kib = 0, value;
+	char line[256];
+	bool inside = false;
+	FILE *f = fopen("/proc/self/smaps", "re");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
+			inside = begin < (uintptr_t)s->base + s->bytes &&
+				 end > (uintptr_t)s->base;
+		else if (inside && (sscanf(line, "ShmemPmdMapped: %lu", &value) ==
+					    1 ||
+				    sscanf(line, "FilePmdMapped: %lu", &value) ==
+					    1))
+			kib += value;
+	}
+	fclose(f);
+	return (uint64_t)kib << 10;
+}
