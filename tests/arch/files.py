@@ -20,7 +20,7 @@ LONG = {
 }
 
 TOP = {"include", "lib", "tools", "tests", "bench", "README.md", "LICENSE",
-       ".ci", "meson.build", "meson.options", ".clang-format",
+       ".ci", "meson.build", "meson_options.txt", ".clang-format",
        ".editorconfig", ".gitignore"}
 
 # Spelled in pieces, so that this file is not its own first finding.
@@ -93,7 +93,7 @@ def main():
         path = house.root / name
         code = name.endswith((".c", ".h", ".py", ".build", ".sh", ".pml")) or \
             "." not in path.name and path.read_bytes()[:2] == b"#!"
-        prose = name.endswith((".md", ".options", ".1", ".conf"))
+        prose = name.endswith((".md", "_options.txt", ".1", ".conf"))
         if not code and not prose:
             continue
         seen += 1
