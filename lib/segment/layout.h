@@ -110,8 +110,9 @@ struct hot {
 	_Alignas(128) atomic_u64 epoch;     /* starts at FIRST_EPOCH */
 	_Alignas(128) atomic_u64 stamp;     /* starts at 1; STAMP_CLOSED */
 	_Alignas(128) atomic_u64 everything; /* nothing older is valid */
-	atomic_u64 oldest_pattern;          /* hint: 0 = no live pattern */
+	atomic_u64 pattern_slots;           /* words below that were ever used */
 	atomic_u64 pattern_word[N_PATTERNS]; /* see struct pattern */
+	atomic_u64 retired_early;           /* greatest number of such a pattern */
 	_Alignas(128) atomic_u64 hiwater;   /* slots ever claimed */
 	atomic_u64 n_entries;               /* hint; recounted by sweeps */
 	atomic_u64 kept_units;              /* hint; recounted by sweeps */
@@ -188,9 +189,10 @@ struct tag_set {
 _Static_assert(sizeof(struct tag_set) == 64, "tag set is one line");
 
 /*
- * A live pattern. pattern_word[i] of struct hot is
+ * A live pattern. pattern_word[i] of struct hot is, from the top bit down,
  *   number:48 | generation:12 | state:4
- * so that a hit meets all the numbers in few lines.
+ * so that a hit meets all the numbers in few lines. In CLAIMED the number's
+ * bits name the claimant instead: unused:4 | slot:12 | generation:32.
  */
 struct pattern {
 	_Alignas(64) atomic_u64 created_ms;
@@ -209,8 +211,16 @@ enum pattern_state {
 
 /*
  * A fill under way, found by key hash; lossy, so a collision computes twice.
- *   word   sequence:40 | state:8 | unused:16; changed by CAS only
+ *   word   sequence:24 | slot:12 | generation:24 | state:4, from the top down
+ * changed by CAS only. slot and generation (its low bits) are the leader's, in
+ * the word itself so that a claim names its claimant from the first moment. The
+ * other fields are written in CLAIMED and read in LEADING.
  */
+enum flight_state {
+	FLIGHT_IDLE,
+	FLIGHT_CLAIMED,
+	FLIGHT_LEADING,
+};
 struct flight {
 	_Alignas(128) atomic_u64 word;
 	atomic_u64 key_hash;
