@@ -48,6 +48,10 @@ void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
 /* True if it was in the main part. */
 bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit);
 
+/* Give a page of the class with the fewest ghost hits for its bytes to the one
+ * with the most, if that is worth it. Cheap when it is not due. Not pinned. */
+void larder_evict_balance(struct worker *w);
+
 /* Entries per eviction batch of a class: at most 1/64 of its pool. */
 uint32_t larder_evict_batch(struct worker *w, unsigned class);
 

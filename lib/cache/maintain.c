@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Housekeeping: a share of the sweep, by whoever calls.
+ *
+ * One maintainer at a time, named by slot and generation in hot->maintainer; a
+ * dead one's place is taken by CAS. It only saves others from doing the same
+ * work twice: everything it does, any process may do at any time.
+ */
+#include "cache/cache.h"
+
+#include "store/evict.h"
+#include "store/page.h"
+
+enum { DEFAULT_PAGES = 64 };
+
+static uint64_t maintainer_id(const struct worker *w)
+{
+	return (uint64_t)(w->index + 1) << 32 | w->generation;
+}
+
+static bool become_maintainer(struct worker *w)
+{
+	atomic_u64 *who = &w->s->hot->maintainer;
+	uint64_t seen = load_acquire(who), me = maintainer_id(w);
+
+	if (seen && larder_slot_current(w->s, (uint32_t)(seen >> 32) - 1,
+					(uint32_t)seen))
+		return seen == me;
+	return cas_acqrel(who, &seen, me);
+}
+
+/* Counts of a whole round, private to the maintainer's thread. A round that
+ * changed hands is begun again. */
+struct round {
+	struct census census;
+	uint64_t id, began_ms, handle_serial;
+};
+
+/*
+ * A death may have left the hints wrong by what the dead one had in hand. They
+ * are set right by what a whole round saw; what others did meanwhile is not in
+ * it, so only a difference that a death explains is worth it.
+ */
+static void correct_hints(struct worker *w, const struct census *c)
+{
+	struct segment *s = w->s;
+
+	for (unsigned k = 0; k < MAX_CLASSES; k++) {
+		struct pool *pool = &s->pools[k];
+
+		store_relaxed(&pool->n_probation, c->n_probation[k]);
+		store_relaxed(&pool->n_main, c->n_main[k]);
+		store_relaxed(&pool->n_pages, c->n_pages[k]);
+	}
+	store_relaxed(&s->hot->n_entries, c->n_live);
+	store_relaxed(&s->hot->free_pages, c->n_free_pages);
+	store_relaxed(&s->hot->kept_units, c->n_kept_units);
+}
+
+/* Groups beside the pages: a pending announcement of the dead. */
+static void help_groups(struct worker *w, uint32_t page)
+{
+	struct segment *s = w->s;
+	uint64_t per_page = div_up(s->n_groups, s->n_pages);
+
+	for (uint64_t i = page * per_page;
+	     i < min_u64((page + 1) * per_page, s->n_groups); i++) {
+		uint64_t ctl = load_acquire(&s->groups[i].ctl);
+
+		if (!ctl_index(ctl))
+			continue;
+		larder_pin(w);
+		larder_index_help(w, &s->groups[i], ctl);
+		larder_unpin(w);
+	}
+}
+
+int larder_maintain(struct larder *h, uint32_t n_pages)
+{
+	static __thread struct round round;
+	int error;
+	struct worker *w = worker_of(h, &error);
+	struct segment *s;
+
+	if (!w)
+		return error;
+	s = w->s;
+	if (!become_maintainer(w))
+		return LARDER_WAIT;
+	larder_slots_recover(w, true);
+	larder_epoch_advance(w, PATIENCE_MS);
+	larder_slab_reclaim(w, false, PATIENCE_MS);
+
+	for (uint32_t k = 0; k < (n_pages ? n_pages : DEFAULT_PAGES); k++) {
+		uint32_t page = (uint32_t)load_relaxed(&s->hot->maintain_cursor);
+
+		if (page >= s->n_pages)
+			page = 0;
+		if (page == 0) {
+			memset(&round, 0, sizeof round);
+			round.id = maintainer_id(w);
+			round.handle_serial = h->serial;
+			round.began_ms = larder_clock_ms();
+		}
+		larder_slab_sweep_page(w, page, &round.census);
+		help_groups(w, page);
+		store_relaxed(&s->hot->maintain_cursor, page + 1);
+		if (page + 1 < s->n_pages)
+			continue;
+		store_relaxed(&s->hot->maintain_cursor, 0);
+		fetch_add_relaxed(&s->hot->maintain_round, 1);
+		if (round.id == maintainer_id(w) &&
+		    round.handle_serial == h->serial) {
+			if (load_relaxed(&s->hot->audit_wanted)) {
+				store_relaxed(&s->hot->audit_wanted, 0);
+				correct_hints(w, &round.census);
+			}
+			larder_patterns_maintain(w, round.began_ms);
+		}
+		if (!n_pages)
+			break;
+	}
+	larder_evict_balance(w);
+	return 0;
+}

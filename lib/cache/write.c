@@ -1,0 +1,748 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * put and its kin: one loop for all of them.
+ *
+ * Room is found and filled first, the key switched last, so a store that fails
+ * leaves what was there. The switch is one CAS: on the slot word for a key that
+ * is there, on the group's control word for a new one (index.h).
+ *
+ *   dies while                 leaves
+ *   finding room, writing      an ALLOC of a dead owner: recovered
+ *   announced, not linked      a committed store: the next writer links it
+ *   linked, before LIVE        ALLOC, linked: recovered as LIVE
+ *   before retiring the old    LIVE, in no group: the sweep retires it
+ */
+#include "cache/cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/evict.h"
+#include "store/page.h"
+
+enum { STORE_TRIES = 1000000, UPKEEP_EVERY = 64, RECOVER_EVERY = 1024 };
+
+struct store {
+	enum store_mode mode;
+	const void *key;
+	size_t n_key;
+	uint64_t hash;
+	uint64_t expected_version;
+	const struct larder_token *token;
+	struct entry_plan plan;
+	uint64_t stamp;
+	/* the new entry */
+	uint32_t unit;
+	uint64_t header, version;
+	unsigned class;
+};
+
+/* A version that never repeats: raised in the slot before it is used, so that
+ * the slot's next owner begins above it whatever happens to us. */
+static uint64_t next_version(struct worker *w)
+{
+	uint64_t sequence = load_relaxed(&w->slot->sequence) + 1;
+
+	store_release(&w->slot->sequence, sequence);
+	return (uint64_t)w->index << 52 |
+	       (sequence & ((UINT64_C(1) << 52) - 1));
+}
+
+static uint64_t shorten(struct worker *w, uint64_t ms, uint32_t percent)
+{
+	uint64_t most = ms / 100 * min_u64(percent, 100);
+
+	return most ? ms - random_next(&w->random) % most : ms;
+}
+
+/* What the options ask for, as an entry plan. 0 or -EINVAL. */
+static int read_options(struct worker *w, const struct larder_put_options *given,
+			struct larder_put_options *o, struct entry_plan *plan)
+{
+	uint64_t now, ttl;
+
+	memset(o, 0, sizeof *o);
+	if (given) {
+		if (given->size_of < sizeof(size_t) || given->size_of > 4096)
+			return -EINVAL;
+		memcpy(o, given, min_u64(given->size_of, sizeof *o));
+	}
+	if ((o->flags & ~(unsigned)(LARDER_KEEP | LARDER_NEGATIVE)) ||
+	    o->n_tags > LARDER_TAGS_MAX || (o->n_tags && !o->tags))
+		return -EINVAL;
+	plan->flags |= o->flags;
+	plan->cost_ns = o->cost_ns;
+	plan->tags = o->tags;
+	plan->n_tags = (uint32_t)o->n_tags;
+	ttl = o->ttl_ms ? o->ttl_ms : w->s->sb->ttl_ms;
+	if (ttl == UINT64_MAX || (plan->flags & LARDER_KEEP))
+		ttl = 0;
+	if (ttl || o->soft_ttl_ms) {
+		now = larder_clock_ms();
+		if (ttl)
+			plan->hard_ms = max_u64(
+				now + shorten(w, min_u64(ttl, UINT64_MAX / 4),
+					      o->jitter_percent),
+				1);
+		if (o->soft_ttl_ms && o->soft_ttl_ms != UINT64_MAX)
+			plan->soft_ms = max_u64(
+				now + shorten(w, min_u64(o->soft_ttl_ms,
+							 UINT64_MAX / 4),
+					      o->jitter_percent),
+				1);
+	}
+	return 0;
+}
+
+static uint64_t object_units(struct worker *w, const struct store *st)
+{
+	uint32_t page = page_of_unit(w->s, st->unit);
+
+	if (st->class != RUN_CLASS)
+		return larder_class_units(w->s, st->class);
+	return (uint64_t)load_relaxed(&w->s->page_lengths[page])
+	       << w->s->page_unit_shift;
+}
+
+/* Room for the entry, its bytes, its version. Not pinned. */
+static int prepare(struct worker *w, struct store *st)
+{
+	struct segment *s = w->s;
+	uint64_t bytes = larder_entry_bytes(&st->plan), born;
+	struct entry *e;
+	int result;
+
+	if (!bytes)
+		return -EINVAL;
+	if (st->plan.n_value > s->sb->value_max)
+		return -EMSGSIZE;
+	st->class = larder_slab_class(s, bytes);
+	if (s->sb->max_entries && !(st->plan.flags & LARDER_KEEP)) {
+		/* Only a new key needs a place; an update keeps the old one's.
+		 * The bound may be passed by one entry a worker. */
+		struct lookup there;
+		bool present;
+
+		larder_pin(w);
+		present = larder_find(w, st->key, st->n_key, st->hash, &there);
+		larder_unpin(w);
+		while (!present &&
+		       load_relaxed(&s->hot->n_entries) >=
+			       s->sb->max_entries &&
+		       larder_evict_any(w, st->class))
+			;
+	}
+	result = larder_slab_alloc(w, bytes, &st->unit, &st->header);
+	if (result)
+		return result;
+	e = entry_at(s, st->unit);
+	born = larder_clock_ms() - s->sb->created_ms;
+	e->born_key = born & STAMP_MASK;
+	larder_entry_write(s, e, &st->plan, st->stamp);
+	e->version = st->version = next_version(w);
+	return LARDER_OK;
+}
+
+/*
+ * May this store replace, or come beside, what is there? @there is NULL if
+ * nothing is; @valid says whether what is there is still good.
+ */
+static int decide(struct worker *w, const struct store *st,
+		  const struct lookup *there, bool valid)
+{
+	switch (st->mode) {
+	case STORE_PUT:
+		break;
+	case STORE_ADD:
+		if (valid)
+			return LARDER_EXISTS;
+		break;
+	case STORE_REPLACE:
+		if (!valid)
+			return LARDER_MISS;
+		break;
+	case STORE_CAS:
+		if (!valid)
+			return LARDER_MISS;
+		if (there->v.e->version != st->expected_version)
+			return LARDER_CHANGED;
+		break;
+	case STORE_FILL:
+		/* The stamp is checked here, inside the loop: a slot loaded
+		 * after a fresh store was published comes after that store's
+		 * invalidation [FRE.4]. */
+		if (!MUTANT(PUT_NO_STAMP_CHECK) &&
+		    !larder_fresh_allows(w, &st->plan, st->hash, st->stamp))
+			return LARDER_STALE_FILL;
+		if (valid && there->v.e->version != st->token->version)
+			return LARDER_NEWER;
+		break;
+	}
+	return LARDER_OK;
+}
+
+/* Valid as a hit would see it, without counting. Pinned. */
+static bool still_valid(struct worker *w, const struct store *st,
+			const struct lookup *there, uint64_t now)
+{
+	if (there->v.flags & LARDER_KEEP)
+		return true;
+	if (there->v.hard_ms && entry_expired(&there->v, larder_clock_ms()))
+		return false;
+	return entry_stamp(there->v.e) >= now ||
+	       larder_fresh_check(w, there->unit, &there->v, st->hash, now);
+}
+
+/* Switch an existing key over. Pinned. INDEX_*; result in *outcome. */
+static enum index_result store_over(struct worker *w, struct store *st,
+				    struct lookup *there, int *outcome)
+{
+	struct segment *s = w->s;
+	enum index_result result;
+	uint64_t old_header;
+	unsigned old_class;
+	bool in_main, old_kept = there->v.flags & LARDER_KEEP;
+	uint64_t page = load_acquire(
+		&s->page_words[page_of_unit(s, there->unit)]);
+
+	if (there->v.flags & LARDER_REGION) {
+		*outcome = LARDER_KEPT;
+		return INDEX_DONE;
+	}
+	if (!larder_hazard_set(w, HAZARD_OLD, there->unit))
+		return INDEX_EXPELLED;
+	old_header = load_acquire(&entry_at(s, there->unit)->header);
+	if (!larder_unit_in_page(s, there->unit, page, &old_class))
+		return larder_pin_ok(w) ? INDEX_CHANGED : INDEX_EXPELLED;
+	result = larder_index_replace(w, there->group, there->slot, there->word,
+				      tag_of(st->hash), st->unit);
+	if (result != INDEX_DONE)
+		return result;
+	in_main = larder_evict_unlinked(w, old_class, there->unit);
+	larder_slab_publish(w, st->unit, st->header);
+	if (!(st->plan.flags & LARDER_KEEP))
+		larder_evict_linked(w, st->class, st->unit, in_main);
+	else if (!old_kept)
+		fetch_add_relaxed(&s->hot->kept_units, object_units(w, st));
+	larder_slab_retire(w, there->unit, old_header);
+	count(w, COUNTER_UPDATES, 1);
+	*outcome = LARDER_OK;
+	return INDEX_DONE;
+}
+
+/* Link a new key. Pinned on entry and exit, not always the same section. */
+static enum index_result store_new(struct worker *w, struct store *st,
+				   struct group *g, uint64_t ctl, int *outcome)
+{
+	enum index_result result;
+	bool in_main;
+	int i = larder_index_find_empty(g);
+
+	if (i < 0) {
+		if (!larder_evict_from_group(w, g)) {
+			*outcome = LARDER_NO_SPACE;
+			return INDEX_DONE;
+		}
+		return larder_pin_ok(w) ? INDEX_CHANGED : INDEX_EXPELLED;
+	}
+	result = larder_index_insert(w, g, ctl, (unsigned)i, tag_of(st->hash),
+				     st->unit);
+	if (result != INDEX_DONE)
+		return result;
+	reference_set(g, (unsigned)i, 0);
+	/* Published last: until then our own ALLOC keeps hands and sweeps off
+	 * the marks below. */
+	if (st->plan.flags & LARDER_KEEP) {
+		fetch_add_relaxed(&w->s->hot->kept_units, object_units(w, st));
+	} else {
+		in_main = larder_evict_remembered(w, st->hash, st->class);
+		larder_evict_linked(w, st->class, st->unit, in_main);
+	}
+	larder_slab_publish(w, st->unit, st->header);
+	*outcome = LARDER_OK;
+	return INDEX_DONE;
+}
+
+/* One pass of the loop. Pinned. INDEX_DONE: *outcome is the answer. */
+static enum index_result store_once(struct worker *w, struct store *st,
+				    int *outcome)
+{
+	struct group *g = group_of(w->s, st->hash);
+	uint64_t now = larder_fresh_now(w->s);
+	uint64_t ctl = load_acquire(&g->ctl); /* [ANN.2] before the scan */
+	struct lookup there;
+	bool found;
+
+	if (ctl_index(ctl)) {
+		enum index_result helped = larder_index_help(w, g, ctl);
+
+		return helped == INDEX_DONE ? INDEX_CHANGED : helped;
+	}
+	found = larder_find(w, st->key, st->n_key, st->hash, &there);
+	*outcome = decide(w, st, found ? &there : NULL,
+			  found && still_valid(w, st, &there, now));
+	if (!larder_may_write(w))
+		return INDEX_EXPELLED;
+	if (*outcome != LARDER_OK)
+		return INDEX_DONE;
+	return found ? store_over(w, st, &there, outcome)
+		     : store_new(w, st, g, ctl, outcome);
+}
+
+/* Every few stores: free what is ripe, move the epoch on, see who died. */
+static void upkeep(struct worker *w)
+{
+	w->puts++;
+	if (w->puts % UPKEEP_EVERY)
+		return;
+	if (w->retired_tail - w->retired_head >= UPKEEP_EVERY) {
+		larder_epoch_advance(w, PATIENCE_MS);
+		larder_slab_reclaim(w, false, PATIENCE_MS);
+	}
+	if (w->puts % RECOVER_EVERY == 0) {
+		larder_slots_recover(w, false);
+		larder_evict_balance(w);
+	}
+}
+
+static int check_keep(struct worker *w, const struct store *st)
+{
+	struct segment *s = w->s;
+	uint64_t units = div_up(larder_entry_bytes(&st->plan), UNIT_BYTES);
+	uint64_t share = st->plan.flags & LARDER_REGION ? 8 : 32;
+
+	if (!(st->plan.flags & LARDER_KEEP))
+		return LARDER_OK;
+	return load_relaxed(&s->hot->kept_units) + units >
+			       (s->bytes >> UNIT_SHIFT) / share
+		       ? LARDER_KEEP_LIMIT
+		       : LARDER_OK;
+}
+
+static int run_store(struct worker *w, struct store *st)
+{
+	int outcome = check_keep(w, st);
+	enum index_result result = INDEX_CHANGED;
+
+	if (!outcome)
+		outcome = prepare(w, st);
+	if (outcome)
+		return outcome;
+	for (int tries = 0; tries < STORE_TRIES && result != INDEX_DONE;
+	     tries++) {
+		larder_pin(w);
+		result = store_once(w, st, &outcome);
+		larder_hazard_clear(w, HAZARD_OLD);
+		larder_unpin(w);
+		if (result == INDEX_EXPELLED)
+			count(w, COUNTER_EXPELLED, 1);
+	}
+	if (result != INDEX_DONE)
+		outcome = LARDER_NO_SPACE;
+	if (outcome != LARDER_OK) {
+		larder_slab_abandon(w, st->unit, st->header);
+	} else {
+		count(w, COUNTER_PUTS, 1);
+		count(w, COUNTER_BYTES_STORED,
+		      st->plan.n_key + st->plan.n_value);
+	}
+	upkeep(w);
+	return outcome;
+}
+
+int larder_store(struct worker *w, enum store_mode mode, const void *key,
+		 size_t n_key, const void *value, size_t n_value,
+		 uint64_t expected_version,
+		 const struct larder_put_options *given,
+		 const struct larder_token *token)
+{
+	struct larder_put_options o;
+	struct store st = {
+		.mode = mode,
+		.key = key,
+		.n_key = n_key,
+		.expected_version = expected_version,
+		.plan = {.key = key,
+			 .n_key = (uint32_t)n_key,
+			 .value = value,
+			 .n_value = n_value},
+	};
+	int outcome;
+
+	if (!key_valid(key, n_key) || (!value && n_value))
+		return -EINVAL;
+	outcome = read_options(w, given, &o, &st.plan);
+	if (outcome)
+		return outcome;
+	if (mode == STORE_PUT && o.token) {
+		st.mode = STORE_FILL;
+		token = o.token;
+	}
+	st.token = token;
+	/* Without a token: current as of this call, so the counter is read
+	 * before anything the value could depend on. */
+	st.stamp = token ? token->stamp
+			 : larder_fresh_now(w->s) & STAMP_MASK;
+	st.hash = key_hash_of(w->s, key, n_key);
+	if (!n_value)
+		st.plan.value = "";
+	outcome = run_store(w, &st);
+	if (outcome == LARDER_OK && o.version)
+		*o.version = st.version;
+	if (outcome == LARDER_STALE_FILL)
+		count(w, COUNTER_REFUSED_STALE, 1);
+	else if (outcome == LARDER_NEWER)
+		count(w, COUNTER_REFUSED_NEWER, 1);
+	return outcome;
+}
+
+int larder_store_region(struct worker *w, const void *key, size_t n_key,
+			uint64_t n_value)
+{
+	struct store st = {
+		.mode = STORE_ADD,
+		.key = key,
+		.n_key = n_key,
+		.hash = key_hash_of(w->s, key, n_key),
+		.stamp = larder_fresh_now(w->s) & STAMP_MASK,
+		.plan = {.key = key,
+			 .n_key = (uint32_t)n_key,
+			 .n_value = n_value,
+			 .flags = LARDER_KEEP | LARDER_REGION},
+	};
+
+	return run_store(w, &st);
+}
+
+/* ------------------------------------------------------------------ */
+
+int larder_put(struct larder *h, const void *key, size_t n_key,
+	       const void *value, size_t n_value,
+	       const struct larder_put_options *options)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? larder_store(w, STORE_PUT, key, n_key, value, n_value, 0,
+				options, NULL)
+		 : error;
+}
+
+int larder_add(struct larder *h, const void *key, size_t n_key,
+	       const void *value, size_t n_value,
+	       const struct larder_put_options *options)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? larder_store(w, STORE_ADD, key, n_key, value, n_value, 0,
+				options, NULL)
+		 : error;
+}
+
+int larder_replace(struct larder *h, const void *key, size_t n_key,
+		   const void *value, size_t n_value,
+		   const struct larder_put_options *options)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? larder_store(w, STORE_REPLACE, key, n_key, value, n_value, 0,
+				options, NULL)
+		 : error;
+}
+
+int larder_cas(struct larder *h, const void *key, size_t n_key,
+	       uint64_t version, const void *value, size_t n_value,
+	       const struct larder_put_options *options)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? larder_store(w, STORE_CAS, key, n_key, value, n_value,
+				version, options, NULL)
+		 : error;
+}
+
+/* ------------------------------------------------------------------ */
+/* Copy-on-write changes: read what is there, store a successor of it by CAS on
+ * its version, keeping tags and expiry.                                */
+
+struct successor {
+	struct larder_info info;
+	uint64_t counter;
+	uint64_t hard_ms, soft_ms, cost_ns, stamp;
+	struct tag_block *tags; /* owned */
+	unsigned char *value;   /* owned; only if wanted */
+	size_t n_value;
+	unsigned flags;
+};
+
+static void successor_free(struct successor *n)
+{
+	free(n->tags);
+	free(n->value);
+}
+
+/* Copy what the successor needs of the valid entry there. */
+static int successor_read(struct worker *w, const void *key, size_t n_key,
+			  uint64_t hash, bool with_value, struct successor *n)
+{
+	for (;;) {
+		struct lookup found;
+		struct tag_block block = {0};
+		size_t tag_bytes = 0, n_value;
+		int result;
+
+		larder_pin(w);
+		n->stamp = larder_fresh_now(w->s) & STAMP_MASK;
+		result = larder_lookup(w, key, n_key, hash, &found);
+		if (result == LARDER_OK && found.v.tags) {
+			memcpy(&block, found.v.tags, sizeof block);
+			tag_bytes = sizeof block + block.n_mask + block.n_texts;
+		}
+		n_value = result == LARDER_OK ? found.v.n_value : 0;
+		if (!larder_pin_ok(w)) {
+			larder_unpin(w);
+			continue;
+		}
+		if (result != LARDER_OK) {
+			larder_unpin(w);
+			return result;
+		}
+		free(n->tags);
+		free(n->value);
+		n->tags = tag_bytes ? malloc(tag_bytes) : NULL;
+		n->value = with_value ? malloc(n_value + 1) : NULL;
+		if ((tag_bytes && !n->tags) || (with_value && !n->value)) {
+			larder_unpin(w);
+			return -ENOMEM;
+		}
+		if (tag_bytes)
+			larder_copy_unstable(n->tags, found.v.tags, tag_bytes);
+		if (with_value)
+			larder_copy_unstable(n->value, found.v.value, n_value);
+		if (n_value == sizeof n->counter)
+			memcpy(&n->counter, found.v.value, sizeof n->counter);
+		n->n_value = n_value;
+		n->hard_ms = found.v.hard_ms;
+		n->soft_ms = found.v.soft_ms;
+		n->cost_ns = found.v.cost_ns;
+		n->flags = found.v.flags & 0xf;
+		n->info.version = found.v.e->version;
+		result = larder_pin_ok(w);
+		larder_unpin(w);
+		if (result)
+			return LARDER_OK;
+	}
+}
+
+static int successor_store(struct worker *w, const void *key, size_t n_key,
+			   uint64_t hash, const struct successor *n,
+			   const void *value, size_t n_value)
+{
+	struct store st = {
+		.mode = STORE_CAS,
+		.key = key,
+		.n_key = n_key,
+		.hash = hash,
+		.expected_version = n->info.version,
+		.stamp = n->stamp,
+		.plan = {.key = key,
+			 .n_key = (uint32_t)n_key,
+			 .value = value,
+			 .n_value = n_value,
+			 .flags = n->flags,
+			 .hard_ms = n->hard_ms,
+			 .soft_ms = n->soft_ms,
+			 .cost_ns = n->cost_ns,
+			 .raw_tags = n->tags},
+	};
+
+	return run_store(w, &st);
+}
+
+/* A counter that is not there yet. */
+static int counter_begin(struct worker *w, const void *key, size_t n_key,
+			 uint64_t hash, uint64_t value,
+			 const struct larder_put_options *given)
+{
+	struct larder_put_options o;
+	struct store st = {
+		.mode = STORE_ADD,
+		.key = key,
+		.n_key = n_key,
+		.hash = hash,
+		.stamp = larder_fresh_now(w->s) & STAMP_MASK,
+		.plan = {.key = key,
+			 .n_key = (uint32_t)n_key,
+			 .value = &value,
+			 .n_value = sizeof value,
+			 .flags = LARDER_COUNTER},
+	};
+	int error = read_options(w, given, &o, &st.plan);
+
+	return error ? error : run_store(w, &st);
+}
+
+int larder_increment(struct larder *h, const void *key, size_t n_key,
+		     int64_t delta, uint64_t initial,
+		     const struct larder_put_options *options, uint64_t *result)
+{
+	int error, outcome;
+	struct worker *w = worker_of(h, &error);
+	uint64_t hash, value;
+
+	if (!w)
+		return error;
+	if (!key_valid(key, n_key))
+		return -EINVAL;
+	hash = key_hash_of(w->s, key, n_key);
+	do {
+		struct successor n = {0};
+
+		outcome = successor_read(w, key, n_key, hash, false, &n);
+		if (outcome == LARDER_MISS) {
+			value = initial + (uint64_t)delta;
+			outcome = counter_begin(w, key, n_key, hash, value,
+						options);
+		} else if (outcome == LARDER_OK &&
+			   (n.n_value != sizeof value ||
+			    (n.flags & LARDER_REGION))) {
+			outcome = LARDER_NOT_COUNTER;
+		} else if (outcome == LARDER_OK) {
+			value = n.counter + (uint64_t)delta;
+			n.flags |= LARDER_COUNTER;
+			outcome = successor_store(w, key, n_key, hash, &n,
+						  &value, sizeof value);
+		}
+		successor_free(&n);
+		/* Changed or gone meanwhile, or there meanwhile: once more. Each
+		 * round another's operation succeeded. */
+	} while (outcome == LARDER_CHANGED || outcome == LARDER_EXISTS ||
+		 outcome == LARDER_MISS);
+	if (outcome == LARDER_OK && result)
+		*result = value;
+	return outcome;
+}
+
+int larder_touch(struct larder *h, const void *key, size_t n_key,
+		 uint64_t ttl_ms)
+{
+	int error, outcome;
+	struct worker *w = worker_of(h, &error);
+	uint64_t hash;
+
+	if (!w)
+		return error;
+	if (!key_valid(key, n_key))
+		return -EINVAL;
+	hash = key_hash_of(w->s, key, n_key);
+	do {
+		struct successor n = {0};
+
+		outcome = successor_read(w, key, n_key, hash, true, &n);
+		if (outcome == LARDER_OK && (n.flags & LARDER_KEEP)) {
+			outcome = LARDER_OK;
+		} else if (outcome == LARDER_OK) {
+			n.hard_ms = ttl_ms == UINT64_MAX
+					    ? 0
+					    : larder_clock_ms() +
+						      min_u64(ttl_ms,
+							      UINT64_MAX / 4) +
+						      1;
+			outcome = successor_store(w, key, n_key, hash, &n,
+						  n.value, n.n_value);
+		}
+		successor_free(&n);
+	} while (outcome == LARDER_CHANGED);
+	return outcome;
+}
+
+/* ------------------------------------------------------------------ */
+
+static int take_away(struct larder *h, const void *key, size_t n_key,
+		     const uint64_t *version)
+{
+	int error, outcome = LARDER_MISS;
+	struct worker *w = worker_of(h, &error);
+	uint64_t hash;
+
+	if (!w)
+		return error;
+	if (!key_valid(key, n_key))
+		return -EINVAL;
+	hash = key_hash_of(w->s, key, n_key);
+	for (int tries = 0; tries < STORE_TRIES; tries++) {
+		enum index_result result = INDEX_DONE;
+		struct group *g = group_of(w->s, hash);
+		struct lookup there;
+		uint64_t ctl, header, now;
+		unsigned class;
+		bool was_valid = false;
+
+		larder_pin(w);
+		now = larder_fresh_now(w->s);
+		ctl = load_acquire(&g->ctl); /* a put that was announced counts */
+		if (ctl_index(ctl))
+			result = larder_index_help(w, g, ctl);
+		if (result == INDEX_DONE &&
+		    larder_find(w, key, n_key, hash, &there)) {
+			uint64_t page = load_acquire(
+				&w->s->page_words[page_of_unit(w->s,
+							       there.unit)]);
+			struct store as = {.hash = hash};
+
+			was_valid = still_valid(w, &as, &there, now);
+			if (there.v.flags & LARDER_REGION) {
+				outcome = LARDER_KEPT;
+			} else if (version &&
+				   there.v.e->version != *version) {
+				outcome = LARDER_CHANGED;
+			} else if (!larder_hazard_set(w, HAZARD_OLD,
+						      there.unit)) {
+				result = INDEX_EXPELLED;
+			} else {
+				header = load_acquire(
+					&entry_at(w->s, there.unit)->header);
+				result = larder_unit_in_page(w->s, there.unit,
+							     page, &class)
+						 ? larder_index_unlink(
+							   w, g, there.slot,
+							   there.word)
+						 : INDEX_CHANGED;
+				if (result == INDEX_DONE) {
+					larder_evict_unlinked(w, class,
+							      there.unit);
+					larder_slab_retire(w, there.unit,
+							   header);
+					outcome = was_valid ? LARDER_OK
+							    : LARDER_MISS;
+					count(w, COUNTER_REMOVES, was_valid);
+				}
+			}
+		} else if (result == INDEX_DONE) {
+			outcome = LARDER_MISS;
+		}
+		if (result == INDEX_DONE && !larder_pin_ok(w) &&
+		    outcome != LARDER_OK)
+			result = INDEX_EXPELLED;
+		larder_hazard_clear(w, HAZARD_OLD);
+		larder_unpin(w);
+		if (result == INDEX_DONE)
+			break;
+	}
+	upkeep(w);
+	return outcome;
+}
+
+int larder_remove(struct larder *h, const void *key, size_t n_key)
+{
+	return take_away(h, key, n_key, NULL);
+}
+
+int larder_remove_version(struct larder *h, const void *key, size_t n_key,
+			  uint64_t version)
+{
+	return take_away(h, key, n_key, &version);
+}
