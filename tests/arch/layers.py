@@ -14,7 +14,7 @@ import sys
 from house import House
 
 # From the bottom up. A folder may include itself and what stands before it.
-LAYERS = ["base", "segment", "worker", "store", "cache"]
+LAYERS = ["base", "segment", "worker", "store", "cache", "admin"]
 
 # Headers of lib/ that programs may use beside the public ones.
 SHARED_WITH_PROGRAMS = {"base/histogram.h"}
