@@ -46,9 +46,17 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 #define fetch_and_acqrel(p, v)                                                 \
 	atomic_fetch_and_explicit(p, v, memory_order_acq_rel)
 
+#if defined(__SANITIZE_THREAD__)
+#define LARDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LARDER_TSAN 1
+#endif
+#endif
+
 /* gcc warns that TSan does not model fences. Where one stands, the edge that
  * matters to TSan is an acquire or release beside it (see the edge index). */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__SANITIZE_THREAD__)
+#if !defined(__clang__) && defined(LARDER_TSAN)
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
 #define fence_seqcst()     atomic_thread_fence(memory_order_seq_cst)

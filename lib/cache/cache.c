@@ -17,37 +17,33 @@ static inline bool same_key(const struct entry_view *v, const void *key,
  * [PUB.2] Acquire of the slot word: the entry's bytes were written before the
  * release [PUB.1] that put the word there.
  */
-static inline bool match(struct worker *w, struct group *g, unsigned i,
-			 unsigned tag, const void *key, size_t n_key,
-			 struct lookup *found)
-{
-	uint64_t word = load_acquire(&g->slot[i]);
-
-	if (likely(slot_tag(word) != tag || !slot_unit(word)))
-		return false;
-	if (unlikely(!larder_entry_view(w->s, slot_unit(word), &found->v))) {
-		if (larder_pin_ok(w))
-			count(w, COUNTER_DAMAGED, 1);
-		return false;
-	}
-	if (!same_key(&found->v, key, n_key))
-		return false;
-	found->group = g;
-	found->slot = i;
-	found->word = word;
-	found->unit = slot_unit(word);
-	return true;
-}
-
 bool larder_find(struct worker *w, const void *key, size_t n_key,
 		 uint64_t hash, struct lookup *found)
 {
 	struct group *g = group_of(w->s, hash);
-	unsigned tag = tag_of(hash);
+	uint32_t mask = group_match(g, tag_of(hash));
 
-	for (unsigned i = 0; i < GROUP_SLOTS; i++)
-		if (match(w, g, i, tag, key, n_key, found))
-			return true;
+	for (; mask; mask &= mask - 1) {
+		unsigned i = (unsigned)__builtin_ctz(mask);
+		uint64_t word = load_acquire(&g->slot[i]);
+
+		if (unlikely(slot_tag(word) != tag_of(hash) ||
+			     !slot_unit(word)))
+			continue; /* empty, or changed since */
+		if (unlikely(!larder_entry_view(w->s, slot_unit(word),
+						&found->v))) {
+			if (larder_pin_ok(w))
+				count(w, COUNTER_DAMAGED, 1);
+			continue;
+		}
+		if (unlikely(!same_key(&found->v, key, n_key)))
+			continue;
+		found->group = g;
+		found->slot = i;
+		found->word = word;
+		found->unit = slot_unit(word);
+		return true;
+	}
 	return false;
 }
 
@@ -80,7 +76,7 @@ int larder_lookup(struct worker *w, const void *key, size_t n_key,
 
 /* One hit in 64 is written down in the entry, under a hazard: the memory may be
  * recycled under an expelled reader (P6). */
-static void sample_hit(struct worker *w, const struct lookup *found)
+void larder_sample_hit(struct worker *w, const struct lookup *found)
 {
 	struct entry *e = entry_at(w->s, found->unit);
 
@@ -98,10 +94,10 @@ static void sample_hit(struct worker *w, const struct lookup *found)
 
 void larder_count_hit(struct worker *w, const struct lookup *found)
 {
-	reference_raise(found->group, found->slot);
+	reference_raise(found->group, found->slot, &w->nowhere);
 	count(w, COUNTER_HITS, 1);
 	if (unlikely(--w->sample == 0))
-		sample_hit(w, found);
+		larder_sample_hit(w, found);
 }
 
 void larder_info_fill(struct worker *w, const struct entry_view *v,

@@ -54,6 +54,17 @@ static inline struct worker *worker_of(struct larder *h, int *error)
 	return larder_worker_slow(h, error);
 }
 
+/* The same on the hit path, which sees for itself whether the segment was
+ * closed; a forked child's worker is all zeroes and belongs to no handle. */
+static inline struct worker *worker_quick(struct larder *h, int *error)
+{
+	struct worker *w = larder_workers[h->id];
+
+	if (likely(w && w->handle_serial == h->serial))
+		return w;
+	return larder_worker_slow(h, error);
+}
+
 static inline uint64_t key_hash_of(const struct segment *s, const void *key,
 				   size_t n_key)
 {
@@ -63,7 +74,7 @@ static inline uint64_t key_hash_of(const struct segment *s, const void *key,
 /* False for keys that cannot be in any segment. */
 static inline bool key_valid(const void *key, size_t n_key)
 {
-	return key && n_key >= LARDER_KEY_MIN && n_key <= LARDER_KEY_MAX;
+	return key && n_key - LARDER_KEY_MIN < LARDER_KEY_MAX;
 }
 
 /* Stored by another worker, or by an earlier owner of this slot? */
@@ -110,6 +121,8 @@ int larder_lease_found(struct worker *w, const struct lookup *found,
 
 /* A hit on what a lookup found: counters and reference. Unpinned is fine. */
 void larder_count_hit(struct worker *w, const struct lookup *found);
+
+void larder_sample_hit(struct worker *w, const struct lookup *found);
 
 /* Fill @info from a view. */
 void larder_info_fill(struct worker *w, const struct entry_view *v,

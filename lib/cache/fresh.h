@@ -35,6 +35,11 @@ bool larder_fresh_check(struct worker *w, uint32_t unit,
 bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,
 			 uint64_t key_hash, uint64_t stamp);
 
+/* Is what began at @stamp for this key, whose tags are not known yet, as good as
+ * what would begin now? Counts nothing. */
+bool larder_fresh_key(struct segment *s, const void *key, uint32_t n_key,
+		      uint64_t key_hash, uint64_t stamp);
+
 /* Housekeeping of patterns: settle the dead's, retire those that the sweep has
  * passed. @swept_ms: when the last whole sweep that removed or restamped every
  * older entry began. Called by the maintainer, unpinned. */

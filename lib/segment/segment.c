@@ -89,6 +89,7 @@ static void locate(struct segment *s)
 	s->page_unit_shift = sb->page_shift - UNIT_SHIFT;
 	s->first_unit = (uint32_t)(sb->off_pages >> UNIT_SHIFT);
 	s->end_unit = s->first_unit + (sb->n_pages << s->page_unit_shift);
+	s->n_units = s->end_unit - s->first_unit;
 	/* As plan_tables() laid the rows out, before the tables' own room was
 	 * taken off the number of pages. */
 	s->class_row = (uint32_t)((sb->off_avail_bits - sb->off_class_bits) / 8 /

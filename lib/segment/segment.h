@@ -36,6 +36,7 @@ struct segment {
 	uint32_t page_unit_shift; /* of units */
 	uint32_t first_unit;      /* of page 0 */
 	uint32_t end_unit;        /* past the last page */
+	uint32_t n_units;         /* of all pages */
 	uint32_t class_row;       /* words of one row of class_bits */
 	bool fenced;
 	bool read_only;
@@ -55,7 +56,7 @@ static inline struct entry *entry_at(const struct segment *s, uint32_t unit)
 
 static inline bool unit_valid(const struct segment *s, uint32_t unit)
 {
-	return unit >= s->first_unit && unit < s->end_unit;
+	return unit - s->first_unit < s->n_units;
 }
 
 static inline uint32_t page_of_unit(const struct segment *s, uint32_t unit)

@@ -6,58 +6,47 @@
 
 #include <larder/larder.h>
 
-bool larder_entry_view(const struct segment *s, uint32_t unit,
-		       struct entry_view *v)
+bool larder_entry_view_optional(const struct segment *s, uint32_t unit,
+				struct entry_view *v)
 {
-	const struct entry *e;
-	uint64_t at, end;
-
-	if (!unit_valid(s, unit))
-		return false;
-	e = entry_at(s, unit);
+	const struct entry *e = entry_at(s, unit);
+	const unsigned char *bytes = (const unsigned char *)e;
 	/* Offsets count from the header; the last page's end bounds them. */
-	end = (uint64_t)(s->end_unit - unit) << UNIT_SHIFT;
+	uint64_t at = ENTRY_FIXED;
+	uint64_t end = (uint64_t)(s->end_unit - unit) << UNIT_SHIFT;
+
 	v->e = e;
-	v->flags = (uint16_t)entry_flags(e);
 	v->n_key = (uint16_t)entry_n_key(e);
 	v->n_value = e->n_value;
 	v->hard_ms = v->soft_ms = v->cost_ns = 0;
 	v->tags = NULL;
-	at = ENTRY_FIXED;
-	if (unlikely(v->flags & (ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
-				 ENTRY_TAGS))) {
-		const unsigned char *bytes = (const unsigned char *)e;
-
-		if (v->flags & ENTRY_HARD) {
-			memcpy(&v->hard_ms, bytes + at, 8);
-			at += 8;
-		}
-		if (v->flags & ENTRY_SOFT) {
-			memcpy(&v->soft_ms, bytes + at, 8);
-			at += 8;
-		}
-		if (v->flags & ENTRY_COST) {
-			memcpy(&v->cost_ns, bytes + at, 8);
-			at += 8;
-		}
-		if (v->flags & ENTRY_TAGS) {
-			struct tag_block block;
-
-			if (at + sizeof block > end)
-				return false;
-			memcpy(&block, bytes + at, sizeof block);
-			v->tags = (const struct tag_block *)(bytes + at);
-			at += sizeof block + (uint64_t)block.n_mask +
-			      block.n_texts;
-			if (block.n_tags > LARDER_TAGS_MAX ||
-			    (block.n_mask & (block.n_mask - 1)) ||
-			    block.n_mask < 8)
-				return false;
-		}
+	if (v->flags & ENTRY_HARD) {
+		memcpy(&v->hard_ms, bytes + at, 8);
+		at += 8;
 	}
-	v->key = (const unsigned char *)e + at;
+	if (v->flags & ENTRY_SOFT) {
+		memcpy(&v->soft_ms, bytes + at, 8);
+		at += 8;
+	}
+	if (v->flags & ENTRY_COST) {
+		memcpy(&v->cost_ns, bytes + at, 8);
+		at += 8;
+	}
+	if (v->flags & ENTRY_TAGS) {
+		struct tag_block block;
+
+		if (at + sizeof block > end)
+			return false;
+		memcpy(&block, bytes + at, sizeof block);
+		v->tags = (const struct tag_block *)(bytes + at);
+		at += sizeof block + (uint64_t)block.n_mask + block.n_texts;
+		if (block.n_tags > LARDER_TAGS_MAX ||
+		    (block.n_mask & (block.n_mask - 1)) || block.n_mask < 8)
+			return false;
+	}
+	v->key = bytes + at;
 	at = entry_value_offset(at + v->n_key, v->flags);
-	v->value = (const unsigned char *)e + at;
+	v->value = bytes + at;
 	return v->n_key >= LARDER_KEY_MIN && v->n_key <= LARDER_KEY_MAX &&
 	       at + v->n_value <= end;
 }
@@ -229,30 +218,12 @@ bool larder_tags_may_contain(const struct segment *s,
 	       (mask[bit[1] / 8] >> bit[1] % 8 & 1);
 }
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define COPY_BY_WORDS 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define COPY_BY_WORDS 1
-#endif
-
-/*
- * The bytes may be reused under an expelled reader: a race by intent, whose
- * result the reader's self-check throws away. Uninstrumented, so that TSan
- * reports every other race; memcpy would be intercepted.
- */
-#ifdef COPY_BY_WORDS
-__attribute__((no_sanitize("thread")))
-#endif
-void larder_copy_unstable(void *to, const void *from, size_t n)
+#ifdef LARDER_TSAN
+__attribute__((no_sanitize("thread"))) void
+larder_copy_unstable(void *to, const void *from, size_t n)
 {
-#ifdef COPY_BY_WORDS
 	for (size_t i = 0; i < n; i++)
 		((volatile unsigned char *)to)[i] =
 			((const volatile unsigned char *)from)[i];
-#else
-	memcpy(to, from, n);
-#endif
 }
+#endif

@@ -27,6 +27,10 @@
 #ifndef LARDER_STORE_INDEX_H
 #define LARDER_STORE_INDEX_H
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "worker/epoch.h"
 
 static inline uint32_t slot_unit(uint64_t word)
@@ -110,6 +114,49 @@ int larder_index_find_unit(const struct group *g, uint32_t unit,
 /* An empty slot of g, of the first line if there is one; -1 if full. */
 int larder_index_find_empty(const struct group *g);
 
+/*
+ * The slots of g that carry @tag, as a mask. Free of branches: which slot it is
+ * cannot be predicted, and a mispredicted branch on a line that is still on its
+ * way from memory would keep the processor from beginning anything behind it.
+ * A hint: whoever uses a slot loads its word, with acquire, and looks again.
+ */
+#if defined(__SSE2__) && !defined(LARDER_TSAN)
+/* The tag is the upper 12 bits of each word's upper half: gather four halves,
+ * shift, compare. */
+static inline __m128i match_four(const __m128i *words, __m128i wanted)
+{
+	__m128 low = _mm_castsi128_ps(_mm_load_si128(words));
+	__m128 high = _mm_castsi128_ps(_mm_load_si128(words + 1));
+	__m128i halves = _mm_castps_si128(
+		_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+
+	return _mm_cmpeq_epi32(_mm_srli_epi32(halves, 20), wanted);
+}
+
+/* Sixteen words, of which the first two are no slots. */
+static inline uint32_t group_match(const struct group *g, unsigned tag)
+{
+	const __m128i *words = (const __m128i *)(const void *)g;
+	const __m128i wanted = _mm_set1_epi32((int)tag);
+	__m128i first = _mm_packs_epi32(match_four(words, wanted),
+					match_four(words + 2, wanted));
+	__m128i second = _mm_packs_epi32(match_four(words + 4, wanted),
+					 match_four(words + 6, wanted));
+
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second)) >> 2;
+}
+#else
+static inline uint32_t group_match(const struct group *g, unsigned tag)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < GROUP_SLOTS; i++)
+		mask |= (uint32_t)(slot_tag(load_acquire(&g->slot[i])) == tag)
+			<< i;
+	return mask;
+}
+#endif
+
 /* ------------------------------------------------------------------ */
 /* References: a nibble a slot, 0..3. Plain stores: see struct group. */
 
@@ -131,13 +178,18 @@ static inline void reference_set(struct group *g, unsigned i, unsigned n)
 				   n << shift));
 }
 
-static inline void reference_raise(struct group *g, unsigned i)
+/*
+ * @nowhere takes the store when there is nothing to raise: choosing an address
+ * costs less than a branch on a counter that nobody can predict.
+ */
+static inline void reference_raise(struct group *g, unsigned i,
+				   atomic_u8 *nowhere)
 {
 	atomic_u8 *b = &g->refs[i >> 1];
 	unsigned shift = (i & 1) * 4, seen = load_relaxed(b);
+	bool below = (seen >> shift & 15) < REFERENCE_CAP;
 
-	if ((seen >> shift & 15) < REFERENCE_CAP)
-		store_relaxed(b, (uint8_t)(seen + (1u << shift)));
+	store_relaxed(below ? b : nowhere, (uint8_t)(seen + (1u << shift)));
 }
 
 #endif

@@ -39,6 +39,7 @@ struct worker {
 	uint64_t first_sequence;
 	uint64_t random;
 	uint32_t sample;      /* hits until the next sampled one */
+	atomic_u8 nowhere;    /* see reference_raise() */
 	uint32_t puts;        /* since the last upkeep */
 	uint64_t last_death_check;
 	struct {
