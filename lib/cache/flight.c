@@ -121,8 +121,8 @@ bool larder_flight_open(struct worker *w, struct flight *f, uint64_t hash,
 
 void larder_flight_end(struct segment *s, struct flight *f, uint64_t mine)
 {
-	uint64_t idle = flight_word(flight_sequence(mine) + 1, 0, 0,
-				    FLIGHT_IDLE);
+	uint64_t idle =
+		flight_word(flight_sequence(mine) + 1, 0, 0, FLIGHT_IDLE);
 
 	if (!cas_acqrel(&f->word, &mine, idle))
 		return; /* taken over: its followers wait for another */

@@ -57,12 +57,12 @@ static inline struct flight *flight_of(const struct segment *s, uint64_t hash)
 bool larder_flight_led(struct segment *s, uint64_t word);
 
 enum flight_view {
-	FLIGHT_FREE,    /* nobody leads here: may be claimed */
-	FLIGHT_LOST,    /* the same, after a leader that was lost */
-	FLIGHT_SAME,    /* somebody computes this key */
-	FLIGHT_MINE,    /* this thread does */
+	FLIGHT_FREE,	/* nobody leads here: may be claimed */
+	FLIGHT_LOST,	/* the same, after a leader that was lost */
+	FLIGHT_SAME,	/* somebody computes this key */
+	FLIGHT_MINE,	/* this thread does */
 	FLIGHT_OPENING, /* claimed this moment, its key not yet written */
-	FLIGHT_OTHER,   /* somebody computes another key of this cell */
+	FLIGHT_OTHER,	/* somebody computes another key of this cell */
 };
 
 /* What was seen of a flight at one moment. */

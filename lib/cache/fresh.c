@@ -53,9 +53,8 @@ static enum reason judge(struct segment *s, const struct bearer *b,
 
 /* Is everything that was invalidated from @stamp to @now none of the entry's,
  * by the ring? False also means: look closer. */
-static bool ring_says_valid(const struct segment *s,
-			    const struct entry_view *v, uint64_t key_hash,
-			    uint64_t stamp, uint64_t now)
+static bool ring_says_valid(const struct segment *s, const struct entry_view *v,
+			    uint64_t key_hash, uint64_t stamp, uint64_t now)
 {
 	uint64_t key = ring_fingerprint(key_hash);
 
@@ -70,8 +69,8 @@ static bool ring_says_valid(const struct segment *s,
 		if (!ring_cell_is(cell, n) || fingerprint == RING_WILD ||
 		    fingerprint == key)
 			return false;
-		if (v->tags && larder_tags_may_contain(s, v->tags,
-						       ring_hash(fingerprint)))
+		if (v->tags &&
+		    larder_tags_may_contain(s, v->tags, ring_hash(fingerprint)))
 			return false;
 	}
 	return true;

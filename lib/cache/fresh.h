@@ -12,7 +12,8 @@
 #include "store/entry.h"
 #include "worker/epoch.h"
 
-/* [FRE.2] The counter, loaded first of all of a hit. STAMP_CLOSED may be set. */
+/* [FRE.2] The counter, loaded first of all of a hit. STAMP_CLOSED may be set.
+ */
 static inline uint64_t larder_fresh_now(const struct segment *s)
 {
 	return load_acquire(&s->hot->stamp);
@@ -35,8 +36,8 @@ bool larder_fresh_check(struct worker *w, uint32_t unit,
 bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,
 			 uint64_t key_hash, uint64_t stamp);
 
-/* Is what began at @stamp for this key, whose tags are not known yet, as good as
- * what would begin now? Counts nothing. */
+/* Is what began at @stamp for this key, whose tags are not known yet, as good
+ * as what would begin now? Counts nothing. */
 bool larder_fresh_key(struct segment *s, const void *key, uint32_t n_key,
 		      uint64_t key_hash, uint64_t stamp);
 

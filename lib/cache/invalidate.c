@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invalidation: O(1) in the number of entries; effective for every read in every
- * process that begins after the call returned.
+ * Invalidation: O(1) in the number of entries; effective for every read in
+ * every process that begins after the call returned.
  *
  * Nothing here waits for anybody or touches an entry. The steps and their order
  * stand in words.h; those of patterns in pattern.h.

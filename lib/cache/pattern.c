@@ -110,9 +110,9 @@ uint64_t larder_pattern_find(struct segment *s, const struct bearer *b,
 static bool retire(struct segment *s, uint32_t i, uint64_t word)
 {
 	raise_acqrel(&s->hot->everything, pattern_number(word));
-	return cas_acqrel(word_of(s, i), &word,
-			  pattern_word(0, pattern_generation(word) + 1,
-				       PATTERN_FREE));
+	return cas_acqrel(
+		word_of(s, i), &word,
+		pattern_word(0, pattern_generation(word) + 1, PATTERN_FREE));
 }
 
 /* What a dead invalidator left in slot i: free a claim, settle a drawing. */
@@ -194,9 +194,9 @@ static int claim(struct worker *w, uint64_t *word)
 	for (int round = 0; round < CLAIM_ROUNDS; round++) {
 		for (uint32_t i = 0; i < N_PATTERNS; i++) {
 			uint64_t seen = load_acquire(word_of(s, i));
-			uint64_t mine = pattern_word(
-				owner, pattern_generation(seen),
-				PATTERN_CLAIMED);
+			uint64_t mine =
+				pattern_word(owner, pattern_generation(seen),
+					     PATTERN_CLAIMED);
 
 			if (pattern_state(seen) != PATTERN_FREE ||
 			    !cas_acqrel(word_of(s, i), &seen, mine))
@@ -236,8 +236,8 @@ static bool draw(struct segment *s, uint32_t i, uint64_t word)
 
 	do {
 		uint64_t c = load_acquire(&s->hot->stamp);
-		uint64_t next = pattern_word(c + 1, generation,
-					     PATTERN_DRAWING);
+		uint64_t next =
+			pattern_word(c + 1, generation, PATTERN_DRAWING);
 
 		if (c & STAMP_CLOSED)
 			return true;

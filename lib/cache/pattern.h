@@ -56,7 +56,7 @@ struct bearer {
 	const void *key;
 	uint64_t key_hash;
 	uint32_t n_key;
-	uint32_t n_tags;              /* of @tags */
+	uint32_t n_tags; /* of @tags */
 	const struct larder_tag *tags;
 	const struct tag_block *block; /* NULL: @tags */
 };

@@ -33,7 +33,7 @@ struct fill_watch {
 	pthread_cond_t wanted; /* a watch was added, or stop */
 	pthread_t thread;
 	bool running, stop;
-	int fd; /* -1: nobody asked for it */
+	int fd;		       /* -1: nobody asked for it */
 	struct watch *watches; /* id - 1 is the index */
 	uint32_t n_watches, first_free;
 	uint32_t n_raised;

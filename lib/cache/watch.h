@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pollable form of waiting: an eventfd that is readable while a fill of this
- * process is worth polling, kept so by one thread per process and handle.
+ * The pollable form of waiting: an eventfd that is readable while a fill of
+ * this process is worth polling, kept so by one thread per process and handle.
  *
  * The thread sleeps while nothing waits; else on the segment's futex, in slices
- * of 2 ms, and looks at what each waiting fill waits for: its flight's word, its
- * leader's liveness, its deadlines. It holds no worker slot and pins nothing: it
- * reads words of tables that never move.
+ * of 2 ms, and looks at what each waiting fill waits for: its flight's word,
+ * its leader's liveness, its deadlines. It holds no worker slot and pins
+ * nothing: it reads words of tables that never move.
  */
 #ifndef LARDER_CACHE_WATCH_H
 #define LARDER_CACHE_WATCH_H
@@ -17,7 +17,7 @@
 struct watched {
 	struct segment *s;
 	struct flight *flight;
-	uint64_t word;        /* of the flight, as the fill saw it last */
+	uint64_t word;	      /* of the flight, as the fill saw it last */
 	uint64_t give_up_ms;  /* when its leader or its opening is too old */
 	uint64_t deadline_ms; /* when the fill times out */
 };

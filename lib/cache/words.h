@@ -4,16 +4,16 @@
  * the ring of the latest ones.
  *
  *   C      hot->stamp, the number of the latest invalidation
- *   T      the number of the latest invalidation of one tag, key, pattern, or of
- *          everything; a *set* holds those of tags (or keys) of one hash range
- *   ring   cell n % RING_CELLS announces who drew number n:
- *          fingerprint:40 | n's low bits:24; fingerprint WILD says "look at all"
+ *   T      the number of the latest invalidation of one tag, key, pattern, or
+ * of everything; a *set* holds those of tags (or keys) of one hash range ring
+ * cell n % RING_CELLS announces who drew number n: fingerprint:40 | n's low
+ * bits:24; fingerprint WILD says "look at all"
  *
- * An invalidation raises T to C + 1, announces itself in the ring and then moves
- * C: in this order, each by compare-and-swap, and again from the start if it
- * lost the number to another one [FRE.1]. So whoever has seen C at n or above
- * finds number n in the ring (or overwritten by a later one), and every T that
- * was raised for it [FRE.2].
+ * An invalidation raises T to C + 1, announces itself in the ring and then
+ * moves C: in this order, each by compare-and-swap, and again from the start if
+ * it lost the number to another one [FRE.1]. So whoever has seen C at n or
+ * above finds number n in the ring (or overwritten by a later one), and every T
+ * that was raised for it [FRE.2].
  *
  *   dies after        leaves                       repaired by
  *   raising T         T = C + 1: what carries it   whoever meets T > C, by
@@ -45,8 +45,7 @@ static inline uint64_t ring_hash(uint64_t fingerprint)
 
 static inline uint64_t ring_cell(uint64_t fingerprint, uint64_t number)
 {
-	return fingerprint << RING_SHIFT |
-	       field_get(number, 0, RING_SHIFT);
+	return fingerprint << RING_SHIFT | field_get(number, 0, RING_SHIFT);
 }
 
 static inline bool ring_cell_is(uint64_t cell, uint64_t number)
