@@ -132,16 +132,22 @@ static inline void larder_copy_unstable(void *to, const void *from, size_t n)
 		memcpy(to, from, n);
 		return;
 	}
-	for (; n >= 16; n -= 16, t += 16, f += 16)
-		__builtin_memcpy(t, f, 16);
-	if (n >= 8) {
+	if (n >= 16) {
+		const unsigned char *last = f + n - 16;
+
+		for (; f < last; t += 16, f += 16)
+			__builtin_memcpy(t, f, 16);
+		__builtin_memcpy(t - (f - last), last, 16);
+	} else if (n >= 8) {
 		__builtin_memcpy(t, f, 8);
-		n -= 8;
-		t += 8;
-		f += 8;
+		__builtin_memcpy(t + n - 8, f + n - 8, 8);
+	} else if (n >= 4) {
+		__builtin_memcpy(t, f, 4);
+		__builtin_memcpy(t + n - 4, f + n - 4, 4);
+	} else {
+		for (; n; n--)
+			*t++ = *f++;
 	}
-	for (size_t i = 0; i < n; i++)
-		t[i] = f[i];
 }
 #endif
 

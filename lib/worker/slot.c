@@ -58,7 +58,10 @@ bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation)
 	       load_acquire(&slot->generation) == generation;
 }
 
-/* Start time of a thread in clock ticks since boot; 0 if there is none. */
+enum { NO_THREAD = 0, NOT_KNOWN = 1 };
+
+/* Start time of a thread in clock ticks since boot; NO_THREAD if there is none,
+ * NOT_KNOWN if that cannot be told (no descriptor left, no /proc). */
 static uint64_t start_time(uint32_t pid, uint32_t tid)
 {
 	char path[64], text[1024], *at;
@@ -69,19 +72,22 @@ static uint64_t start_time(uint32_t pid, uint32_t tid)
 	snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
+		return errno == ENOENT && access("/proc/self/stat", R_OK) == 0
+			       ? NO_THREAD
+			       : NOT_KNOWN;
 	n = read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		n = errno == ESRCH ? 0 : -1;
 	close(fd);
 	if (n <= 0)
-		return 0;
+		return n ? NOT_KNOWN : NO_THREAD;
 	text[n] = '\0';
 	at = strrchr(text, ')'); /* the command may contain anything */
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
-	if (!at)
-		return 0;
-	ticks = strtoull(at + 1, NULL, 10);
-	return ticks;
+	if (at)
+		ticks = strtoull(at + 1, NULL, 10);
+	return ticks > NOT_KNOWN ? ticks : NOT_KNOWN;
 }
 
 static uint64_t pid_namespace(void)
@@ -162,10 +168,12 @@ static int claim_at(struct segment *s, struct worker *w, uint32_t i)
 	clean_slot(NULL, slot, i);
 	if (error == EOWNERDEAD)
 		pthread_mutex_consistent(&slot->claim);
+	/* Identity first, generation last: who finds an odd generation finds a
+	 * complete identity beside it [SLT.1]. */
+	identify(w);
 	w->generation = load_relaxed(&slot->generation) + 1;
 	store_release(&slot->generation, w->generation);
 	raise_acqrel(&s->hot->hiwater, i + 1);
-	identify(w);
 	if (was_dead) {
 		count(w, COUNTER_RECOVERED, 1);
 		store_relaxed(&s->hot->audit_wanted, 1);
@@ -240,16 +248,18 @@ static void expose_hidden_death(struct segment *s, uint32_t i)
 {
 	struct slot *slot = &s->slots[i];
 	uint32_t word = load_acquire(claim_word(slot));
-	uint32_t generation = load_acquire(&slot->generation);
+	uint32_t generation = load_acquire(&slot->generation); /* [SLT.2] */
 	uint32_t pid = load_relaxed(&slot->pid), tid = load_relaxed(&slot->tid);
-	uint64_t started = load_relaxed(&slot->start_time);
+	uint64_t started = load_relaxed(&slot->start_time), found;
 
-	if (!(word & TID_MASK) || (word & OWNER_DIED) || !pid || !started ||
-	    (word & TID_MASK) != tid ||
+	if (!(word & TID_MASK) || (word & OWNER_DIED) || !(generation & 1) ||
+	    started <= NOT_KNOWN || (word & TID_MASK) != tid ||
 	    load_relaxed(&slot->pid_namespace) != pid_namespace())
 		return;
-	if (start_time(pid, tid) == started)
+	found = start_time(pid, tid);
+	if (found == started || found == NOT_KNOWN)
 		return;
+	fence_acquire();
 	if (load_acquire(&slot->generation) == generation)
 		cas_acqrel(claim_word(slot), &word, word | OWNER_DIED);
 }
