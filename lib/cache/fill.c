@@ -113,16 +113,16 @@ static void unwatch(struct larder *h, struct fill *f)
  * is one.
  */
 static int take_lead(struct worker *w, struct fill *f, struct flight *flight,
-		     uint64_t mine, struct larder_view *view)
+		     uint64_t mine, struct fill_seen *seen,
+		     struct larder_view *view)
 {
 	uint64_t stamp = larder_fresh_now(w->s); /* [FRE.2] the token's */
-	struct fill_seen seen;
 	int result = larder_fill_serve(
-		w, f, f->stale_error_ms ? FILL_PAST_HARD : FILL_PAST_SOFT,
-		&seen, view);
+		w, f, f->stale_error_ms ? FILL_PAST_HARD : FILL_PAST_SOFT, seen,
+		view);
 
 	leave(f);
-	if (result == LARDER_OK && seen.quality == FILL_GOOD) {
+	if (result == LARDER_OK && seen->quality == FILL_GOOD) {
 		if (flight)
 			larder_flight_end(w->s, flight, mine);
 		return LARDER_OK;
@@ -130,7 +130,7 @@ static int take_lead(struct worker *w, struct fill *f, struct flight *flight,
 	if (result != LARDER_OK)
 		memset(view, 0, sizeof *view);
 	f->token.stamp = stamp & STAMP_MASK;
-	f->token.version = seen.version;
+	f->token.version = seen->version;
 	if (flight &&
 	    !larder_flight_open(w, flight, f->hash, &f->token,
 				f->lead_ms ? f->lead_ms : LEAD_MS, &mine))
@@ -232,7 +232,7 @@ static int step(struct worker *w, struct fill *f, struct fill_seen *seen,
 		if (!nested && (how == FLIGHT_FREE || how == FLIGHT_LOST)) {
 			if (!larder_flight_claim(w, flight, at.word, &mine))
 				continue;
-			result = take_lead(w, f, flight, mine, view);
+			result = take_lead(w, f, flight, mine, seen, view);
 			if (how == FLIGHT_LOST && result == LARDER_LEAD)
 				count(w, COUNTER_FILLS_TAKEN_OVER, 1);
 			return result;
@@ -254,7 +254,7 @@ static int step(struct worker *w, struct fill *f, struct fill_seen *seen,
 		if (how != FLIGHT_OTHER &&
 		    follow(w, f, how == FLIGHT_OPENING, &at))
 			return LARDER_WAIT;
-		return take_lead(w, f, NULL, 0, view);
+		return take_lead(w, f, NULL, 0, seen, view);
 	}
 }
 
@@ -443,6 +443,7 @@ int larder_fill_alone(struct larder *h, struct larder_fill *fill,
 {
 	struct fill *f = fill_of(fill);
 	struct larder_view held = {0};
+	struct fill_seen seen;
 	int result;
 	struct worker *w = open_worker(h, &result);
 
@@ -451,7 +452,7 @@ int larder_fill_alone(struct larder *h, struct larder_fill *fill,
 	leave(f);
 	unwatch(h, f);
 	bind(w, f);
-	result = take_lead(w, f, NULL, 0, &held);
+	result = take_lead(w, f, NULL, 0, &seen, &held);
 	if (result != LARDER_LEAD)
 		f->state = FILL_OVER;
 	*view = held;
