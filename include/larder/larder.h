@@ -628,7 +628,7 @@ LARDER_API int larder_usage(struct larder *handle, struct larder_usage *usage);
 
 /**
  * larder_maintain() - do a share of the housekeeping
- * @n_pages: how many pages to sweep at most; 0: a default of 64
+ * @n_pages: how many pages to sweep, at most once around; 0: a default of 64
  *
  * Expires what is due, finishes what the dead left, retires patterns, recovers
  * slots, advances the epoch, rebalances pages. Any process may call it at any

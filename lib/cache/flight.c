@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flights: flight.h. */
+/* Flights: flight.h. The one place that sleeps on a futex of the segment,
+ * always for a time and never for an event that only one process could give. */
 #include "cache/flight.h"
 
 #include <limits.h>

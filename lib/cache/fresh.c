@@ -10,7 +10,7 @@
  * An entry whose stamp lags a little is not compared with all of these but with
  * the few invalidations that happened since, which the ring names: an entry of
  * 50 tags under a thousand unrelated invalidations a second costs some bit
- * tests, and now and then a raised stamp.
+ * tests.
  */
 #include "cache/fresh.h"
 
@@ -19,10 +19,6 @@
 #include "cache/counters.h"
 #include "cache/pattern.h"
 #include "cache/words.h"
-
-/* A stamp that lags no more than this is left alone: the ring's cells are in
- * the cache, and raising it costs a write. */
-enum { STAMP_LAG = 8 };
 
 /* Why a bearer is invalid, the last one being the weakest reason. */
 enum reason { VALID, BY_KEY, BY_TAG, BY_PATTERN, BY_EVERYTHING };
@@ -51,14 +47,29 @@ static enum reason judge(struct segment *s, const struct bearer *b,
 	return *number > stamp ? BY_EVERYTHING : VALID;
 }
 
-/* Is everything that was invalidated from @stamp to @now none of the entry's,
- * by the ring? False also means: look closer. */
-static bool ring_says_valid(const struct segment *s, const struct entry_view *v,
-			    uint64_t key_hash, uint64_t stamp, uint64_t now)
+/* Does the entry really carry a tag of this fingerprint? */
+static bool carries(const struct segment *s, const struct bearer *b,
+		    uint64_t fingerprint)
 {
-	uint64_t key = ring_fingerprint(key_hash);
+	struct bearer_tag t = {0};
 
-	if (now - stamp > RING_WALK)
+	while (larder_bearer_tag(s, b, &t))
+		if (ring_fingerprint(larder_tag_hash(s, t.text, t.n_text)) ==
+		    fingerprint)
+			return true;
+	return false;
+}
+
+/* Is what was invalidated from @stamp to @now all none of the entry's, by the
+ * ring? False also means: look closer. */
+static bool ring_says_valid(const struct segment *s, const struct bearer *b,
+			    uint64_t stamp, uint64_t now)
+{
+	uint64_t key = ring_fingerprint(b->key_hash);
+	struct tag_mask mask;
+
+	if (now - stamp > RING_WALK ||
+	    (b->block && !tag_mask_of(s, b->block, &mask)))
 		return false;
 	for (uint64_t n = stamp + 1; n <= now; n++) {
 		/* Relaxed: C at @now carries the cells up to it [FRE.2]; one
@@ -69,8 +80,8 @@ static bool ring_says_valid(const struct segment *s, const struct entry_view *v,
 		if (!ring_cell_is(cell, n) || fingerprint == RING_WILD ||
 		    fingerprint == key)
 			return false;
-		if (v->tags &&
-		    larder_tags_may_contain(s, v->tags, ring_hash(fingerprint)))
+		if (b->block && tag_mask_has(mask, ring_hash(fingerprint)) &&
+		    carries(s, b, fingerprint))
 			return false;
 	}
 	return true;
@@ -100,7 +111,7 @@ static void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
 }
 
 static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
-		  uint64_t key_hash, uint64_t now, uint64_t lag)
+		  uint64_t key_hash, uint64_t now)
 {
 	struct segment *s = w->s;
 	const struct bearer b = {
@@ -113,18 +124,16 @@ static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
 
 	if (stamp >= now)
 		return true;
-	if (ring_says_valid(s, v, key_hash, stamp, now)) {
+	if (ring_says_valid(s, &b, stamp, now)) {
 		count(w, COUNTER_FRESH_RING, 1);
-		if (now - stamp > lag)
-			raise_stamp(w, unit, now);
-		return true;
+	} else if (judge(s, &b, stamp, &number) != VALID) {
+		larder_help(s, number);
+		return false;
 	}
-	if (judge(s, &b, stamp, &number) == VALID) {
-		raise_stamp(w, unit, now);
-		return true;
-	}
-	larder_help(s, number);
-	return false;
+	/* At once, however little it lags: a hot entry is hit a thousand times
+	 * until the next invalidation, and only the first of these pays. */
+	raise_stamp(w, unit, now);
+	return true;
 }
 
 bool larder_fresh_check(struct worker *w, uint32_t unit,
@@ -136,7 +145,7 @@ bool larder_fresh_check(struct worker *w, uint32_t unit,
 	if (v->flags & LARDER_KEEP)
 		return true;
 	count(w, COUNTER_FRESH_SLOW, 1);
-	return check(w, unit, v, key_hash, now, STAMP_LAG);
+	return check(w, unit, v, key_hash, now);
 }
 
 bool larder_fresh_sweep(struct worker *w, uint32_t unit,
@@ -147,7 +156,7 @@ bool larder_fresh_sweep(struct worker *w, uint32_t unit,
 	/* A closed segment is left as it is found. */
 	if ((now & STAMP_CLOSED) || (v->flags & LARDER_KEEP))
 		return true;
-	return check(w, unit, v, key_hash, now, 0);
+	return check(w, unit, v, key_hash, now);
 }
 
 bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,

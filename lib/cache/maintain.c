@@ -91,7 +91,9 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 	larder_epoch_advance(w, PATIENCE_MS);
 	larder_slab_reclaim(w, false, PATIENCE_MS);
 
-	for (uint32_t k = 0; k < (n_pages ? n_pages : DEFAULT_PAGES); k++) {
+	n_pages = (uint32_t)min_u64(n_pages ? n_pages : DEFAULT_PAGES,
+				    s->n_pages);
+	for (uint32_t k = 0; k < n_pages; k++) {
 		uint32_t page = (uint32_t)load_relaxed(&s->hot->maintain_cursor);
 
 		if (page >= s->n_pages)
@@ -117,8 +119,6 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 			}
 			larder_patterns_maintain(w, round.began_ms);
 		}
-		if (!n_pages)
-			break;
 	}
 	larder_evict_balance(w);
 	return 0;

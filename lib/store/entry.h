@@ -55,7 +55,8 @@ bool larder_entry_view_optional(const struct segment *s, uint32_t unit,
 				struct entry_view *v);
 
 /* False if the fields contradict each other or reach outside the mapping.
- * Inline for entries without optional fields: it is on the road of every hit. */
+ * Inline for entries without optional fields: it is on the road of every hit.
+ */
 static inline bool larder_entry_view(const struct segment *s, uint32_t unit,
 				     struct entry_view *v)
 {
@@ -66,8 +67,8 @@ static inline bool larder_entry_view(const struct segment *s, uint32_t unit,
 		return false;
 	e = entry_at(s, unit);
 	v->flags = (uint16_t)entry_flags(e);
-	if (unlikely(v->flags & (ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
-				 ENTRY_TAGS)))
+	if (unlikely(v->flags &
+		     (ENTRY_HARD | ENTRY_SOFT | ENTRY_COST | ENTRY_TAGS)))
 		return larder_entry_view_optional(s, unit, v);
 	v->e = e;
 	v->n_key = (uint16_t)entry_n_key(e);
@@ -78,16 +79,16 @@ static inline bool larder_entry_view(const struct segment *s, uint32_t unit,
 	value = entry_value_offset(ENTRY_FIXED + v->n_key, v->flags);
 	v->value = (const unsigned char *)e + value;
 	return v->n_key >= 1 && v->n_key <= 1024 &&
-	       value + v->n_value <=
-		       (uint64_t)(s->end_unit - unit) << UNIT_SHIFT;
+	       value + v->n_value <= (uint64_t)(s->end_unit - unit)
+					     << UNIT_SHIFT;
 }
 
 /* What is to be written. */
 struct entry_plan {
-	const void *key, *value;      /* value NULL: zeroes */
+	const void *key, *value; /* value NULL: zeroes */
 	uint64_t n_value;
 	uint32_t n_key;
-	unsigned flags;               /* LARDER_* and ENTRY_* */
+	unsigned flags; /* LARDER_* and ENTRY_* */
 	uint64_t hard_ms, soft_ms, cost_ns;
 	const struct larder_tag *tags;
 	uint32_t n_tags;
@@ -104,15 +105,46 @@ void larder_entry_write(const struct segment *s, struct entry *e,
 /* Tag number i of a block: its text and length; false past the end. Advances
  * *at, which begins at 0, through the texts. */
 bool larder_entry_tag(const struct segment *s, const struct tag_block *tags,
-		      uint32_t *at, const unsigned char **text, uint32_t *n_text);
+		      uint32_t *at, const unsigned char **text,
+		      uint32_t *n_text);
 
 /* 64-bit hash of a tag, never equal by design to a key's. */
 uint64_t larder_tag_hash(const struct segment *s, const void *text,
 			 size_t n_text);
 
-/* Could these tags contain one of this hash? */
-bool larder_tags_may_contain(const struct segment *s,
-			     const struct tag_block *tags, uint64_t tag_hash);
+/*
+ * The Bloom mask of an entry's tags. Two bits a tag, chosen by bits 24..63 of
+ * its hash, which is what the ring of recent invalidations remembers of it.
+ */
+struct tag_mask {
+	const unsigned char *bytes;
+	uint32_t last; /* number of its last bit */
+};
+
+/* False if the block is no block: the memory was reused, or is damaged. */
+static inline bool tag_mask_of(const struct segment *s,
+			       const struct tag_block *tags, struct tag_mask *m)
+{
+	uint32_t n = tags->n_mask; /* read once, and judged */
+
+	m->bytes = tags->bytes;
+	m->last = n * 8 - 1;
+	return n && n <= (uint64_t)(s->base + s->bytes - m->bytes);
+}
+
+static inline bool tag_mask_bit(struct tag_mask m, uint64_t random)
+{
+	uint32_t bit = (uint32_t)random & m.last;
+
+	return m.bytes[bit / 8] >> bit % 8 & 1;
+}
+
+/* Could a tag of this hash be among them? */
+static inline bool tag_mask_has(struct tag_mask m, uint64_t tag_hash)
+{
+	return tag_mask_bit(m, tag_hash >> 24) &&
+	       tag_mask_bit(m, tag_hash >> 44);
+}
 
 /* Copy bytes that may change or be reused meanwhile; the caller validates its
  * pin afterwards and throws torn copies away. A race by intent, so TSan gets an

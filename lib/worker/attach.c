@@ -102,6 +102,7 @@ static void worker_detach(struct worker *w)
 	larder_slab_flush(w);
 	larder_slot_release(w);
 	w->s = NULL;
+	w->handle_serial = 0; /* no handle's: worker_quick() looks at no more */
 	larder_segment_drop(s);
 }
 
