@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a question is, as a key: everything its answer depends on and nothing
+ * else. Fields are written with their lengths, so that no two questions have the
+ * same bytes; names, endpoints and unknown members are not among them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "router/router.h"
+
+struct digest router_digest(const struct router *r, const void *bytes, size_t n)
+{
+	XXH128_hash_t h = XXH3_128bits_withSecret(
+		bytes, n, r->shared->secret, sizeof r->shared->secret);
+
+	return (struct digest){.low = h.low64, .high = h.high64};
+}
+
+void router_digest_hex(struct digest d, char hex[33])
+{
+	snprintf(hex, 33, "%016llx%016llx", (unsigned long long)d.high,
+		 (unsigned long long)d.low);
+}
+
+static void put_number(struct text *t, uint64_t n)
+{
+	text_add(t, (const char *)&n, sizeof n);
+}
+
+static void put_double(struct text *t, double d)
+{
+	if (d == 0)
+		d = 0; /* -0.0 means the same */
+	text_add(t, (const char *)&d, sizeof d);
+}
+
+static void put_string(struct text *t, const char *s)
+{
+	put_number(t, s ? strlen(s) : UINT64_MAX);
+	if (s)
+		text_string(t, s);
+}
+
+static void put_set(struct text *t, const struct router_capabilities *c,
+		    uint64_t set)
+{
+	put_number(t, (uint64_t)__builtin_popcountll(set));
+	for (; set; set &= set - 1)
+		put_string(t, c->name[__builtin_ctzll(set)]);
+}
+
+static void put_agents(struct text *t, const struct router_request *q)
+{
+	for (unsigned i = 0; i < q->n_agents; i++) {
+		const struct router_agent *a = &q->agents[i];
+
+		put_string(t, a->id);
+		put_number(t, a->status == ROUTER_ONLINE ? a->from_catalog : 2);
+		if (a->status != ROUTER_ONLINE)
+			continue;
+		put_set(t, &q->capabilities, a->required);
+		put_set(t, &q->capabilities, a->preferred);
+		put_number(t, a->min_context_length);
+		put_string(t, a->pinned);
+	}
+}
+
+static void put_models(struct text *t, const struct router_request *q)
+{
+	for (unsigned k = 0; k < q->n_models; k++) {
+		const struct router_model *m = &q->models[k];
+
+		put_string(t, m->id);
+		put_number(t, m->from_catalog);
+		put_number(t, m->context_length);
+		put_number(t, q->strategy == ROUTER_OPTIMAL
+				      ? m->max_concurrent
+				      : 0);
+		put_number(t, (uint64_t)__builtin_popcountll(m->strong));
+		for (uint64_t set = m->strong; set; set &= set - 1) {
+			put_string(t, q->capabilities.name[__builtin_ctzll(set)]);
+			put_double(t, m->strength[__builtin_ctzll(set)]);
+		}
+	}
+}
+
+/* Load as the answer sees it: nothing at all when it is not balanced. */
+static void put_load(struct text *t, const struct router_request *q)
+{
+	unsigned online = 0;
+
+	for (unsigned i = 0; i < q->n_agents; i++)
+		online += q->agents[i].status == ROUTER_ONLINE;
+	for (unsigned k = 0; q->balance_load && k < q->n_models; k++) {
+		const struct router_model *m = &q->models[k];
+		uint64_t left = m->active < m->max_concurrent
+					? m->max_concurrent - m->active
+					: 0;
+
+		put_number(t, m->level);
+		put_number(t, m->full);
+		if (q->strategy == ROUTER_OPTIMAL)
+			put_number(t, left < online ? left : online);
+	}
+}
+
+int router_key(struct router *r, const struct router_request *q,
+	       char key[ROUTER_KEY_BYTES], size_t *n_key)
+{
+	char agents[33], models[33], load[33];
+	struct text t = {0};
+	int n;
+
+	put_agents(&t, q);
+	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
+			  agents);
+	t.n = 0;
+	put_models(&t, q);
+	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
+			  models);
+	t.n = 0;
+	put_number(&t, q->balance_load);
+	text_add(&t, (const char *)&r->weights, sizeof r->weights);
+	put_load(&t, q);
+	router_digest_hex(router_digest(r, t.bytes, t.n), load);
+	free(t.bytes);
+	if (t.failed)
+		return -ENOMEM;
+	n = snprintf(key, ROUTER_KEY_BYTES, "v1/%s/agents:%s/models:%s/load:%s",
+		     router_strategy_name(q->strategy), agents, models, load);
+	*n_key = (size_t)n;
+	return 0;
+}

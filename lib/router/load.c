@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Load, shared by all workers: one word a model, {active:20 queue:20 level:4
+ * sequence:20}, changed by one compare-and-swap. No assignment changes it.
+ *
+ * The level is what the score sees: eighths of max_concurrent, up at the next
+ * eighth, down only when more than 1/32 below its own, so that a load that
+ * trembles around a step does not make every second request a miss. A model
+ * without a report for a minute is unknown and counts as idle: a report that
+ * was lost heals.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "router/router.h"
+
+enum { FORGET_MS = 60000, COUNT_MAX = (1 << 20) - 1 };
+
+struct load {
+	uint64_t active, queue, level, sequence;
+};
+
+static struct load unpack(uint64_t w)
+{
+	return (struct load){.active = w & COUNT_MAX,
+			     .queue = w >> 20 & COUNT_MAX,
+			     .level = w >> 40 & 15,
+			     .sequence = w >> 44};
+}
+
+static uint64_t pack(struct load l)
+{
+	return l.active | l.queue << 20 | l.level << 40 |
+	       (l.sequence & COUNT_MAX) << 44;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* The slot of a model id; claimed if @claim. NULL: none. */
+static struct load_slot *slot_of(struct router *r, const char *id, bool claim)
+{
+	uint64_t hash = XXH3_64bits(id, strlen(id)) | 1;
+
+	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
+		struct load_slot *s =
+			&r->shared->load[(hash + k) % LOAD_SLOTS];
+		uint64_t seen = atomic_load(&s->id_hash);
+
+		if (seen == hash)
+			return s;
+		if (seen)
+			continue;
+		if (!claim)
+			return NULL;
+		if (atomic_compare_exchange_strong(&s->id_hash, &seen, hash) ||
+		    seen == hash)
+			return s;
+	}
+	return NULL;
+}
+
+static unsigned next_level(unsigned level, uint64_t active, uint64_t most)
+{
+	double u = (double)active / (double)(most ? most : 1);
+	unsigned at = u >= 1 ? 8 : (unsigned)(u * 8);
+
+	if (at > level)
+		return at;
+	while (level > 0 && u < (double)level / 8 - 1.0 / 32)
+		level--;
+	return level;
+}
+
+void router_load_apply(struct router *r, struct router_request *q)
+{
+	uint64_t now = now_ms();
+
+	for (unsigned k = 0; k < q->n_models; k++) {
+		struct router_model *m = &q->models[k];
+		struct load_slot *s = slot_of(r, m->id, false);
+		struct load l = {0};
+		uint64_t at = s ? atomic_load(&s->reported_ms) : 0;
+
+		m->load_known = s && at && now - at < FORGET_MS;
+		if (m->load_known)
+			l = unpack(atomic_load(&s->word));
+		m->active = l.active;
+		m->queue = l.queue;
+		m->level = (unsigned)l.level;
+		m->utilization = (double)l.active / (double)m->max_concurrent;
+		m->full = m->load_known &&
+			  (l.active >= m->max_concurrent ||
+			   (m->max_queue != UINT64_MAX && l.queue &&
+			    l.queue >= m->max_queue));
+	}
+}
+
+/* Changes whenever any model's load or its being known does. */
+uint64_t router_load_fingerprint(struct router *r)
+{
+	uint64_t h = 0, now = now_ms();
+
+	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
+		struct load_slot *s = &r->shared->load[k];
+		uint64_t id = atomic_load(&s->id_hash), at;
+
+		if (!id)
+			continue;
+		at = atomic_load(&s->reported_ms);
+		h ^= (id ^ (atomic_load(&s->word) & 0xfffffffffff) *
+				   UINT64_C(0x9e3779b97f4a7c15)) *
+		     (at && now - at < FORGET_MS ? 3 : 1);
+	}
+	return h;
+}
+
+/* ------------------------------------------------------------------ */
+
+static int64_t clamp(int64_t n)
+{
+	return n < 0 ? 0 : n > COUNT_MAX ? COUNT_MAX : n;
+}
+
+static int check_whole(const json_t *item, const char *member, bool may_be_below,
+		       const char *pointer, struct router_error *e)
+{
+	const json_t *v = json_object_get(item, member);
+	double d = json_number_value(v);
+
+	if (!v)
+		return 0;
+	if (!json_is_number(v) || d != (double)(int64_t)d || d > 1e9 ||
+	    d < (may_be_below ? -1e9 : 0))
+		return router_fail(e, 422, pointer,
+				   "\"%s\" must be a whole number%s", member,
+				   may_be_below ? "" : " of at least 0");
+	return 0;
+}
+
+static const json_t *find_item(const struct router *r, const char *kind,
+			       const char *id)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(r->catalog.document, kind), i, item) {
+		const char *own =
+			json_string_value(json_object_get(item, "id"));
+
+		if (own && !strcmp(own, id))
+			return item;
+	}
+	return NULL;
+}
+
+void router_load_json(struct router *r, const json_t *model, struct text *t)
+{
+	const char *id = json_string_value(json_object_get(model, "id"));
+	const json_t *v = json_object_get(model, "max_concurrent");
+	const json_t *target = json_object_get(model, "target_utilization");
+	double most = json_is_number(v) ? json_number_value(v) : 1;
+	struct load_slot *s = slot_of(r, id, false);
+	uint64_t at = s ? atomic_load(&s->reported_ms) : 0;
+	bool known = s && at && now_ms() - at < FORGET_MS;
+	struct load l = known ? unpack(atomic_load(&s->word)) : (struct load){0};
+
+	text_string(t, "{\"model_id\":");
+	text_json(t, id);
+	text_format(t,
+		    ",\"active\":%llu,\"queue\":%llu,\"level\":%llu,"
+		    "\"load_known\":%s,\"max_concurrent\":%.0f,"
+		    "\"target_utilization\":",
+		    (unsigned long long)l.active, (unsigned long long)l.queue,
+		    (unsigned long long)l.level, known ? "true" : "false", most);
+	text_double(t, json_is_number(target) ? json_number_value(target) : 0.8);
+	text_string(t, ",\"utilization\":");
+	text_double(t, (double)l.active / most);
+	text_string(t, "}");
+}
+
+static int check_report(const struct router *r, const json_t *item,
+			const char *pointer, struct router_error *e)
+{
+	const char *id = json_string_value(json_object_get(item, "model_id"));
+
+	if (!json_is_object(item))
+		return router_fail(e, 422, pointer, "must be an object");
+	if (!id)
+		return router_fail(e, 422, pointer, "\"model_id\" is missing");
+	if (check_whole(item, "active_delta", true, pointer, e) ||
+	    check_whole(item, "queue_delta", true, pointer, e) ||
+	    check_whole(item, "active", false, pointer, e) ||
+	    check_whole(item, "queue", false, pointer, e))
+		return -EINVAL;
+	if (!find_item(r, "models", id)) {
+		router_fail(e, 404, pointer, "no model \"%s\"", id);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static void report(struct router *r, const json_t *item, struct text *t)
+{
+	const char *id = json_string_value(json_object_get(item, "model_id"));
+	const json_t *model = find_item(r, "models", id), *v;
+	uint64_t most = 1, seen, next;
+	struct load_slot *s = slot_of(r, id, true);
+
+	v = json_object_get(model, "max_concurrent");
+	if (json_is_number(v))
+		most = (uint64_t)json_number_value(v);
+	if (s) {
+		bool known = atomic_load(&s->reported_ms) &&
+			     now_ms() - atomic_load(&s->reported_ms) < FORGET_MS;
+
+		seen = atomic_load(&s->word);
+		do {
+			struct load l = known ? unpack(seen) : (struct load){0};
+			int64_t active = (int64_t)l.active;
+			int64_t queue = (int64_t)l.queue;
+
+			active += (int64_t)json_number_value(
+				json_object_get(item, "active_delta"));
+			queue += (int64_t)json_number_value(
+				json_object_get(item, "queue_delta"));
+			v = json_object_get(item, "active");
+			if (v)
+				active = (int64_t)json_number_value(v);
+			v = json_object_get(item, "queue");
+			if (v)
+				queue = (int64_t)json_number_value(v);
+			l.active = (uint64_t)clamp(active);
+			l.queue = (uint64_t)clamp(queue);
+			l.level = next_level((unsigned)l.level, l.active, most);
+			l.sequence = unpack(seen).sequence + 1;
+			next = pack(l);
+		} while (!atomic_compare_exchange_weak(&s->word, &seen, next));
+		atomic_store(&s->reported_ms, now_ms());
+	}
+	router_load_json(r, model, t);
+}
+
+int router_load_report(struct router *r, const void *bytes, size_t n,
+		       char **json, size_t *n_json, struct router_error *e)
+{
+	struct text t = {0};
+	json_error_t why;
+	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why), *item;
+	char pointer[32];
+	size_t i;
+	int error;
+
+	if (!body)
+		return router_fail(e, 400, "", "not JSON: %s at byte %d",
+				   why.text, why.position);
+	error = router_catalog_current(r);
+	if (!error && !json_is_array(body))
+		error = check_report(r, body, "", e);
+	json_array_foreach(body, i, item) {
+		snprintf(pointer, sizeof pointer, "/%zu", i);
+		if (!error)
+			error = check_report(r, item, pointer, e);
+	}
+	if (!error && !json_is_array(body)) {
+		report(r, body, &t);
+	} else if (!error) {
+		text_string(&t, "[");
+		json_array_foreach(body, i, item) {
+			if (i)
+				text_string(&t, ",");
+			report(r, item, &t);
+		}
+		text_string(&t, "]");
+	}
+	json_decref(body);
+	*json = t.bytes;
+	*n_json = t.n;
+	return t.failed ? -ENOMEM : error;
+}
+
+int router_load_list(struct router *r, char **json, size_t *n_json)
+{
+	struct text t = {0};
+	const json_t *item;
+	size_t i;
+	int error = router_catalog_current(r);
+
+	if (error)
+		return error;
+	text_string(&t, "{\"models\":[");
+	json_array_foreach(json_object_get(r->catalog.document, "models"), i,
+			   item) {
+		if (i)
+			text_string(&t, ",");
+		router_load_json(r, item, &t);
+	}
+	text_string(&t, "]}");
+	*json = t.bytes;
+	*n_json = t.n;
+	return t.failed ? -ENOMEM : 0;
+}
+
+int router_outcome_report(struct router *r, const void *bytes, size_t n,
+			  struct router_error *e)
+{
+	json_error_t why;
+	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why);
+	const char *id = json_string_value(json_object_get(body, "model_id"));
+	const json_t *success = json_object_get(body, "success");
+	struct load_slot *s;
+	int error = 0;
+
+	if (!body)
+		return router_fail(e, 400, "", "not JSON: %s at byte %d",
+				   why.text, why.position);
+	error = router_catalog_current(r);
+	if (!error && !id)
+		error = router_fail(e, 422, "", "\"model_id\" is missing");
+	if (!error && !json_is_boolean(success))
+		error = router_fail(e, 422, "/success", "must be true or false");
+	if (!error &&
+	    check_whole(body, "latency_ms", false, "/latency_ms", e))
+		error = -EINVAL;
+	if (!error && !find_item(r, "models", id)) {
+		router_fail(e, 404, "/model_id", "no model \"%s\"", id);
+		error = -ENOENT;
+	}
+	s = error ? NULL : slot_of(r, id, true);
+	if (s) {
+		/* Averaged over about a hundred, from 1. */
+		uint64_t seen = atomic_load(&s->successes), rate, next;
+		bool good = json_is_true(success);
+
+		do {
+			rate = seen ? seen - 1 : 65536;
+			next = rate - rate / 100 + (good ? 655 : 0);
+			if (next > 65536)
+				next = 65536;
+			next++;
+		} while (!atomic_compare_exchange_weak(&s->successes, &seen,
+						       next));
+		atomic_fetch_add(&router_cell(r)->outcomes, 1);
+		atomic_fetch_add(&router_cell(r)->failures, !good);
+	}
+	json_decref(body);
+	return error;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the routing library share; see include/larder/router.h. */
+#ifndef LARDER_ROUTER_ROUTER_H
+#define LARDER_ROUTER_ROUTER_H
+
+#include <jansson.h>
+
+#include <larder/router.h>
+
+#include "router/text.h"
+
+enum { LOAD_SLOTS = 2048, HISTOGRAM_BUCKETS = 192 };
+
+/* A 128-bit digest. */
+struct digest {
+	uint64_t low, high;
+};
+struct digest router_digest(const struct router *r, const void *bytes,
+			    size_t n);
+void router_digest_hex(struct digest d, char hex[33]);
+
+/* One model's load, in a region shared by all workers. */
+struct load_slot {
+	_Atomic uint64_t id_hash;     /* 0: unused */
+	_Atomic uint64_t word;        /* active:20 queue:20 level:4 sequence:20 */
+	_Atomic uint64_t reported_ms; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t successes;   /* of outcomes, 65536ths, averaged */
+};
+
+/* The region "router": everything that workers share beside the cache. */
+struct shared {
+	_Atomic uint64_t secret_ready;
+	unsigned char secret[192];
+	_Alignas(64) struct load_slot load[LOAD_SLOTS];
+};
+
+/* One worker slot's metrics. Cumulative; only the slot's owner writes. */
+struct histogram {
+	_Atomic uint64_t bucket[HISTOGRAM_BUCKETS];
+	_Atomic uint64_t sum_ns;
+};
+struct metrics {
+	_Atomic uint64_t requests[ROUTER_STRATEGIES];
+	_Atomic uint64_t status[ROUTER_STRATEGIES][5];
+	_Atomic uint64_t refused[ROUTER_STRATEGIES];
+	_Atomic uint64_t compute_ns[ROUTER_STRATEGIES];
+	_Atomic uint64_t saved_ns[ROUTER_STRATEGIES];
+	_Atomic uint64_t outcomes, failures;
+	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
+};
+
+struct catalog {
+	json_t *document;       /* {"version", "pending", "models", "agents"} */
+	uint64_t entry_version; /* of the cache entry */
+	uint64_t number;        /* grows by one with each change */
+};
+
+struct warm_line {
+	char *body;
+	size_t n;
+};
+
+struct router {
+	struct larder *cache;
+	struct router_options options;
+	struct router_weights weights;
+	struct shared *shared;
+	struct shared own;      /* without a cache */
+	struct metrics *cells;
+	size_t cell_stride;
+	uint32_t n_cells;
+	struct metrics own_metrics;
+	struct catalog catalog;
+	struct warm_line *warm;
+	unsigned n_warm, warm_at, warm_total;
+	double compute_cost[ROUTER_STRATEGIES][32]; /* ns, learned */
+	double hit_cost[32];
+	uint64_t random;
+};
+
+#define CATALOG_KEY   "router/catalog"
+#define CATALOG_KEY_N (sizeof CATALOG_KEY - 1)
+
+/* errors */
+int router_fail(struct router_error *e, int status, const char *pointer,
+		const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* catalog.c: the parsed catalog, made current first. 0 or -errno. */
+int router_catalog_current(struct router *r);
+
+/* request.c */
+int router_check_item(const char *kind, const json_t *item,
+		      const char *pointer, struct router_error *e);
+int router_request_from(struct router *r, json_t *body, /* stolen */
+			struct router_request **request,
+			struct router_error *e);
+
+/* load.c: fill in utilization, level, full of each model. */
+void router_load_apply(struct router *r, struct router_request *q);
+/* Digest input of all load levels of the catalog's models. */
+uint64_t router_load_fingerprint(struct router *r);
+void router_load_json(struct router *r, const json_t *model, struct text *t);
+
+/* key.c: "v1/<strategy>/agents:<hex>/models:<hex>/load:<hex>". */
+enum { ROUTER_KEY_BYTES = 160 };
+int router_key(struct router *r, const struct router_request *q,
+	       char key[ROUTER_KEY_BYTES], size_t *n_key);
+
+/* render.c */
+void router_render(const struct router_request *q,
+		   const struct router_result *result, struct text *t);
+size_t router_pack(const struct router_request *q,
+		   const struct router_result *result, unsigned char **bytes);
+bool router_unpack(const struct router_request *q, const void *bytes, size_t n,
+		   struct router_result *result);
+
+/* metrics.c */
+struct metrics *router_cell(struct router *r);
+
+#endif

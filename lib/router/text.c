@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See text.h. */
+#include "router/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool reserve(struct text *t, size_t more)
+{
+	size_t room = t->room ? t->room : 1024;
+	char *bytes;
+
+	if (t->failed)
+		return false;
+	if (t->n + more + 1 <= t->room)
+		return true;
+	while (room < t->n + more + 1)
+		room *= 2;
+	bytes = realloc(t->bytes, room);
+	if (!bytes) {
+		t->failed = true;
+		return false;
+	}
+	t->bytes = bytes;
+	t->room = room;
+	return true;
+}
+
+void text_add(struct text *t, const char *bytes, size_t n)
+{
+	if (!reserve(t, n))
+		return;
+	memcpy(t->bytes + t->n, bytes, n);
+	t->n += n;
+	t->bytes[t->n] = '\0';
+}
+
+void text_string(struct text *t, const char *string)
+{
+	text_add(t, string, strlen(string));
+}
+
+void text_format(struct text *t, const char *format, ...)
+{
+	va_list list, again;
+	int n;
+
+	va_start(list, format);
+	va_copy(again, list);
+	n = vsnprintf(NULL, 0, format, list);
+	if (n >= 0 && reserve(t, (size_t)n)) {
+		vsnprintf(t->bytes + t->n, (size_t)n + 1, format, again);
+		t->n += (size_t)n;
+	}
+	va_end(again);
+	va_end(list);
+}
+
+void text_json(struct text *t, const char *string)
+{
+	const char *plain = string;
+
+	text_add(t, "\"", 1);
+	for (const char *c = string; *c; c++) {
+		char escape[8];
+		int n = 0;
+
+		if (*c == '"' || *c == '\\')
+			n = snprintf(escape, sizeof escape, "\\%c", *c);
+		else if ((unsigned char)*c < 0x20)
+			n = snprintf(escape, sizeof escape, "\\u%04x",
+				     (unsigned char)*c);
+		if (!n)
+			continue;
+		text_add(t, plain, (size_t)(c - plain));
+		text_add(t, escape, (size_t)n);
+		plain = c + 1;
+	}
+	text_string(t, plain);
+	text_add(t, "\"", 1);
+}
+
+void text_double(struct text *t, double value)
+{
+	char digits[32];
+
+	/* 15 digits do for most; 17 for all. */
+	for (int precision = 15; precision <= 17; precision++) {
+		snprintf(digits, sizeof digits, "%.*g", precision, value);
+		if (strtod(digits, NULL) == value)
+			break;
+	}
+	text_string(t, digits);
+	if (!strpbrk(digits, ".en"))
+		text_add(t, ".0", 2);
+}
