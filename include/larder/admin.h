@@ -73,6 +73,11 @@ struct larder_segment_info {
 LARDER_API int larder_inspect_info(struct larder_inspector *inspector,
                                    struct larder_segment_info *info);
 
+/** What larder_create() would make of these options, without making it: sizes
+ *  and limits, nothing of identity or state. Return: 0, -EINVAL. */
+LARDER_API int larder_plan(const struct larder_create_options *options,
+                           struct larder_segment_info *info);
+
 /** Gauges, by a walk over all pages. */
 LARDER_API int larder_inspect_usage(struct larder_inspector *inspector,
                                     struct larder_usage *usage);

@@ -68,14 +68,19 @@ static enum answer thread_there(const struct slot *slot)
 			       ? NO
 			       : CANNOT_TELL;
 	n = read(fd, text, sizeof text - 1);
+	if (n <= 0) {
+		enum answer answer = n < 0 && errno == ESRCH ? NO : CANNOT_TELL;
+
+		close(fd);
+		return answer;
+	}
 	close(fd);
-	if (n <= 0)
-		return CANNOT_TELL;
 	text[n] = '\0';
 	at = strrchr(text, ')'); /* the command may contain anything */
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
-	if (!at)
+	/* 1 stands for a time that could not be told at the claim. */
+	if (!at || load_relaxed(&slot->start_time) <= 1)
 		return CANNOT_TELL;
 	return strtoull(at + 1, NULL, 10) == load_relaxed(&slot->start_time)
 		       ? YES
@@ -152,17 +157,22 @@ int larder_alive_slot(const struct segment *s, uint32_t i)
 	int state = larder_alive_word(s, i);
 	uint32_t generation = load_acquire(&slot->generation);
 	enum answer there, mapped;
+	char boot_id[40];
+	uint64_t time_namespace;
 
 	if (state != LARDER_WORKER_LIVE)
 		return state;
-	if (!larder_alive_boot(s))
+	/* A container with a time of its own may be alive: only the boot
+	 * counts here. */
+	larder_boot_identity(boot_id, &time_namespace);
+	if (memcmp(boot_id, s->sb->boot_id, sizeof boot_id))
 		return LARDER_WORKER_DEAD;
 	/* A claim in progress has no identity yet [SLT.2]. */
 	if (!(generation & 1) || !same_pid_namespace(slot))
 		return state;
 	there = thread_there(slot);
-	mapped = there == YES ? file_mapped(s, load_relaxed(&slot->pid))
-			      : CANNOT_TELL;
+	mapped = there != NO ? file_mapped(s, load_relaxed(&slot->pid))
+			     : CANNOT_TELL;
 	fence_acquire();
 	if (load_acquire(&slot->generation) != generation)
 		return larder_alive_word(s, i);

@@ -86,35 +86,24 @@ static double overhead(const struct superblock *sb)
 	       ((double)sb->n_groups * sizeof(struct group) + ghosts) / entries;
 }
 
-int larder_inspect_info(struct larder_inspector *in,
-			struct larder_segment_info *info)
+/* What follows from the superblock alone. */
+static struct larder_segment_info describe(const struct superblock *sb)
 {
-	const struct superblock *sb = in->s->sb;
-	const struct hot *hot = in->s->hot;
-	uint64_t stamp = load_acquire(&in->s->hot->stamp);
-	struct larder_segment_info i = {
+	return (struct larder_segment_info){
 		.layout_version = sb->layout_version,
 		.page_bytes = 1u << sb->page_shift,
 		.bytes_total = sb->bytes,
-		.bytes_file = in->n_file,
-		.created_unix_ms = sb->created_unix_ms,
-		.created_boot_ms = sb->created_ms,
-		.this_boot = larder_alive_boot(in->s),
 		.fenced = sb->fenced != 0,
-		.closed = (stamp & STAMP_CLOSED) != 0,
 		.policy = (uint8_t)sb->policy,
 		.n_slots = sb->n_slots,
 		.n_pages = sb->n_pages,
 		.n_classes = sb->n_classes,
-		.creator_pid = sb->creator_pid,
 		.n_groups = sb->n_groups,
 		.n_index_slots = sb->n_groups * GROUP_SLOTS,
 		.max_entries = sb->max_entries,
 		.entry_hint = sb->entry_hint,
 		.value_max = sb->value_max,
 		.ttl_ms = sb->ttl_ms,
-		.epoch = load_relaxed(&((struct hot *)(uintptr_t)hot)->epoch),
-		.stamp = stamp & STAMP_MASK,
 		.bytes_superblock = sb->off_slots,
 		.bytes_slots = sb->off_ring - sb->off_slots,
 		.bytes_tables = sb->off_pools - sb->off_ring,
@@ -124,7 +113,44 @@ int larder_inspect_info(struct larder_inspector *in,
 		.bytes_pages = sb->bytes - sb->off_pages,
 		.overhead_per_entry = overhead(sb),
 	};
+}
 
+int larder_plan(const struct larder_create_options *options,
+		struct larder_segment_info *info)
+{
+	struct larder_create_options o = {0};
+	struct larder_segment_info i;
+	struct superblock sb;
+	int error;
+
+	if (!info || (options && (options->size_of < sizeof(size_t) ||
+				  options->size_of > 4096)))
+		return -EINVAL;
+	if (options)
+		memcpy(&o, options, min_u64(options->size_of, sizeof o));
+	error = larder_layout_plan(&o, &sb);
+	if (error)
+		return error;
+	i = describe(&sb);
+	i.fenced = (o.flags & LARDER_CREATE_FENCED) != 0;
+	return larder_inspect_give(info, &i, sizeof i) ? 0 : -EINVAL;
+}
+
+int larder_inspect_info(struct larder_inspector *in,
+			struct larder_segment_info *info)
+{
+	const struct superblock *sb = in->s->sb;
+	uint64_t stamp = load_acquire(&in->s->hot->stamp);
+	struct larder_segment_info i = describe(sb);
+
+	i.bytes_file = in->n_file;
+	i.created_unix_ms = sb->created_unix_ms;
+	i.created_boot_ms = sb->created_ms;
+	i.this_boot = larder_alive_boot(in->s);
+	i.closed = (stamp & STAMP_CLOSED) != 0;
+	i.creator_pid = sb->creator_pid;
+	i.epoch = load_relaxed(&in->s->hot->epoch);
+	i.stamp = stamp & STAMP_MASK;
 	for (unsigned k = 0; k < sizeof sb->id; k++) {
 		i.id[2 * k] = "0123456789abcdef"[sb->id[k] >> 4];
 		i.id[2 * k + 1] = "0123456789abcdef"[sb->id[k] & 15];

@@ -105,6 +105,7 @@ static int read_tags(const struct segment *s, struct snapshot *snap,
 			       : result;
 	snap->n_tags = block.n_tags;
 	snap->n_texts = block.n_texts;
+	snap->n_mask = block.n_mask;
 	*at = end;
 	return 0;
 }
@@ -138,7 +139,7 @@ static int parse(const struct segment *s, struct snapshot *snap)
 	snap->n_key = entry_n_key(&head);
 	snap->born_ms = entry_born_ms(&head);
 	snap->n_value = head.n_value;
-	snap->texts = NULL;
+	snap->texts = snap->mask = NULL;
 	snap->n_tags = snap->n_texts = 0;
 	snap->hard_ms = snap->soft_ms = snap->cost_ns = 0;
 	if (snap->flags &
@@ -175,8 +176,10 @@ static int parse(const struct segment *s, struct snapshot *snap)
 	if (snap->n_value > s->sb->value_max)
 		return bad(snap, "its value is larger than any may be");
 	snap->key = snap->bytes + key_at;
-	if (texts_at)
+	if (texts_at) {
 		snap->texts = snap->bytes + texts_at;
+		snap->mask = snap->texts - snap->n_mask;
+	}
 	return snap->n_tags ? count_tags(snap) : 0;
 }
 

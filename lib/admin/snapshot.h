@@ -33,8 +33,9 @@ struct snapshot {
 	uint32_t n_value, hits;
 	uint32_t n_key, n_tags, n_texts;
 	unsigned flags;
-	uint64_t value_offset; /* from the header */
-	const unsigned char *key, *texts;
+	uint64_t value_offset;			 /* from the header */
+	const unsigned char *key, *mask, *texts; /* mask, texts: NULL if none */
+	uint32_t n_mask;
 	const char *why;      /* of SNAPSHOT_BAD and SNAPSHOT_PAGE */
 	unsigned char *bytes; /* the copy; room, or allocated */
 	size_t n_bytes;
