@@ -193,6 +193,12 @@ static bool still_valid(struct worker *w, const struct store *st,
 	       larder_fresh_check(w, there->unit, &there->v, st->hash, now);
 }
 
+/* Regions and entries with LARDER_KEEP have a limit each. */
+static atomic_u64 *kept_counter(struct segment *s, bool region)
+{
+	return region ? &s->hot->region_units : &s->hot->kept_units;
+}
+
 /* Switch an existing key over. Pinned. INDEX_*; result in *outcome. */
 static enum index_result store_over(struct worker *w, struct store *st,
 				    struct lookup *there, int *outcome)
@@ -253,7 +259,9 @@ static enum index_result store_new(struct worker *w, struct store *st,
 	/* Published last: until then our own ALLOC keeps hands and sweeps off
 	 * the marks below. */
 	if (st->plan.flags & LARDER_KEEP) {
-		fetch_add_relaxed(&w->s->hot->kept_units, object_units(w, st));
+		fetch_add_relaxed(kept_counter(w->s, st->plan.flags &
+							     LARDER_REGION),
+				  object_units(w, st));
 	} else {
 		in_main = larder_evict_remembered(w, st->hash, st->class);
 		larder_evict_linked(w, st->class, st->unit, in_main);
@@ -309,11 +317,12 @@ static int check_keep(struct worker *w, const struct store *st)
 {
 	struct segment *s = w->s;
 	uint64_t units = div_up(larder_entry_bytes(&st->plan), UNIT_BYTES);
-	uint64_t share = st->plan.flags & LARDER_REGION ? 8 : 32;
+	bool region = st->plan.flags & LARDER_REGION;
+	uint64_t share = region ? 8 : 32;
 
 	if (!(st->plan.flags & LARDER_KEEP))
 		return LARDER_OK;
-	return load_relaxed(&s->hot->kept_units) + units >
+	return load_relaxed(kept_counter(s, region)) + units >
 			       (s->bytes >> UNIT_SHIFT) / share
 		       ? LARDER_KEEP_LIMIT
 		       : LARDER_OK;

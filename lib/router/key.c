@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "base/hash.h"
 #include "router/router.h"
 
 struct digest router_digest(const struct router *r, const void *bytes, size_t n)

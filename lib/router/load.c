@@ -10,14 +10,11 @@
  * was lost heals.
  */
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "base/hash.h"
 #include "router/router.h"
 
 enum { FORGET_MS = 60000, COUNT_MAX = (1 << 20) - 1 };

@@ -7,6 +7,7 @@
 
 #include <larder/router.h>
 
+#include "base/atomic.h"
 #include "router/text.h"
 
 enum { LOAD_SLOTS = 2048, HISTOGRAM_BUCKETS = 192 };
@@ -115,7 +116,9 @@ size_t router_pack(const struct router_request *q,
 bool router_unpack(const struct router_request *q, const void *bytes, size_t n,
 		   struct router_result *result);
 
-/* metrics.c */
+/* metrics.c; preview: what an invalidation would take */
+int router_preview(struct router *r, char kind, const char *text, size_t n_text,
+		   uint64_t *n_entries, uint64_t *n_bytes);
 struct metrics *router_cell(struct router *r);
 
 #endif

@@ -554,7 +554,7 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 		return;
 	}
 	if (v.flags & LARDER_KEEP) {
-		if (census)
+		if (census && !(v.flags & LARDER_REGION))
 			census->n_kept_units +=
 				class == RUN_CLASS
 					? load_relaxed(&s->page_lengths[page_of_unit(

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics: one cell a worker slot, in a region of the segment, so that whichever
+ * worker is asked answers for all, and a worker's death loses nothing. Latencies
+ * are log-linear: four steps an octave, from a nanosecond up.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <larder/admin.h>
+
+#include "router/router.h"
+
+struct metrics *router_cell(struct router *r)
+{
+	int slot = r->cache ? larder_worker_slot(r->cache) : -1;
+
+	if (slot < 0 || (uint32_t)slot >= r->n_cells)
+		return &r->own_metrics;
+	return (struct metrics *)((char *)r->cells +
+				  (size_t)slot * r->cell_stride);
+}
+
+static unsigned bucket_of(uint64_t ns)
+{
+	unsigned octave;
+
+	if (ns < 4)
+		return (unsigned)ns;
+	octave = 63u - (unsigned)__builtin_clzll(ns);
+	octave = octave > 47 ? 47 : octave;
+	return octave * 4 - 4 + (unsigned)(ns >> (octave - 2) & 3);
+}
+
+/* The least value beyond the bucket. */
+static uint64_t bucket_end(unsigned b)
+{
+	unsigned octave = (b + 4) / 4;
+
+	if (b < 4)
+		return b + 1;
+	return ((uint64_t)4 + (b + 4) % 4 + 1) << (octave - 2);
+}
+
+static void add(_Atomic uint64_t *c, uint64_t n)
+{
+	atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
+
+void router_observe(struct router *r, enum router_strategy strategy,
+		    enum router_cache_status status, uint64_t ns)
+{
+	struct metrics *m = router_cell(r);
+	bool hit = status == ROUTER_HIT || status == ROUTER_STALE ||
+		   status == ROUTER_COALESCED;
+	struct histogram *h = &m->latency[strategy % ROUTER_STRATEGIES][!hit];
+
+	add(&m->requests[strategy % ROUTER_STRATEGIES], 1);
+	add(&m->status[strategy % ROUTER_STRATEGIES][status % 5], 1);
+	add(&h->bucket[bucket_of(ns) % HISTOGRAM_BUCKETS], 1);
+	add(&h->sum_ns, ns);
+}
+
+/* The sum of one counter, named by its place in a cell, over all cells. */
+static uint64_t sum(const struct router *r, size_t offset)
+{
+	uint64_t n = *(const uint64_t *)(const void *)((const char *)&r->own_metrics +
+						      offset);
+
+	for (uint32_t i = 0; i < r->n_cells; i++)
+		n += atomic_load_explicit(
+			(const _Atomic uint64_t *)(const void
+							   *)((const char *)
+								      r->cells +
+							      i * r->cell_stride +
+							      offset),
+			memory_order_relaxed);
+	return n;
+}
+#define SUM(r, member) sum(r, offsetof(struct metrics, member))
+
+static uint64_t quantile(const struct router *r, unsigned s, unsigned miss,
+			 double q)
+{
+	size_t base = offsetof(struct metrics, latency) +
+		      (s * 2 + miss) * sizeof(struct histogram);
+	uint64_t bucket[HISTOGRAM_BUCKETS], n = 0, seen = 0;
+
+	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++)
+		n += bucket[b] = sum(r, base + b * sizeof(uint64_t));
+	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {
+		seen += bucket[b];
+		if (seen && (double)seen >= q * (double)n)
+			return bucket_end(b);
+	}
+	return 0;
+}
+
+static void stats_of(struct router *r, unsigned s, struct text *t)
+{
+	static const char *const kinds[] = {"hits", "misses"};
+
+	text_format(t, "\"%s\":{\"requests\":%llu", router_strategy_name(s),
+		    (unsigned long long)SUM(r, requests[s]));
+	for (unsigned k = 0; k < 5; k++)
+		text_format(t, ",\"%s\":%llu", router_cache_status_name(k),
+			    (unsigned long long)SUM(r, status[s][k]));
+	text_format(t,
+		    ",\"refused_stores\":%llu,\"compute_ns\":%llu,"
+		    "\"compute_saved_ns\":%llu,\"latency_us\":{",
+		    (unsigned long long)SUM(r, refused[s]),
+		    (unsigned long long)SUM(r, compute_ns[s]),
+		    (unsigned long long)SUM(r, saved_ns[s]));
+	for (unsigned k = 0; k < 2; k++)
+		text_format(t, "%s\"%s\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f}",
+			    k ? "," : "", kinds[k],
+			    (double)quantile(r, s, k, 0.50) / 1e3,
+			    (double)quantile(r, s, k, 0.95) / 1e3,
+			    (double)quantile(r, s, k, 0.99) / 1e3);
+	text_string(t, "}}");
+}
+
+int router_stats(struct router *r, char **json, size_t *n_json)
+{
+	struct text t = {0};
+	uint64_t counters[64];
+	struct larder_usage usage = {.size_of = sizeof usage};
+	int error = router_catalog_current(r);
+
+	if (error)
+		return error;
+	text_format(&t, "{\"catalog\":{\"version\":%llu,\"models\":%zu,"
+			"\"agents\":%zu},\"warming\":{\"left\":%u,\"total\":%u},"
+			"\"strategies\":{",
+		    (unsigned long long)r->catalog.number,
+		    json_array_size(json_object_get(r->catalog.document,
+						    "models")),
+		    json_array_size(json_object_get(r->catalog.document,
+						    "agents")),
+		    r->n_warm - r->warm_at, r->warm_total);
+	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++) {
+		if (s)
+			text_string(&t, ",");
+		stats_of(r, s, &t);
+	}
+	text_string(&t, "}");
+	if (r->cache && !larder_usage(r->cache, &usage)) {
+		larder_counters(r->cache, counters, 64);
+		text_format(&t,
+			    ",\"cache\":{\"bytes_total\":%llu,"
+			    "\"bytes_used\":%llu,\"entries\":%llu,"
+			    "\"workers\":%llu",
+			    (unsigned long long)usage.bytes_total,
+			    (unsigned long long)usage.bytes_used,
+			    (unsigned long long)usage.n_entries,
+			    (unsigned long long)usage.n_workers);
+		for (size_t k = 0; k < larder_n_counters() && k < 64; k++)
+			text_format(&t, ",\"%s\":%llu", larder_counter_name(k),
+				    (unsigned long long)counters[k]);
+		text_string(&t, "}");
+	}
+	text_string(&t, "}");
+	*json = t.bytes;
+	*n_json = t.n;
+	return t.failed ? -ENOMEM : 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Prometheus' text format                                             */
+
+static void head(struct text *t, const char *name, const char *type,
+		 const char *help)
+{
+	text_format(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void by_strategy(struct router *r, struct text *t, const char *name,
+			const char *help, size_t offset, double scale)
+{
+	head(t, name, "counter", help);
+	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
+		text_format(t, "%s{strategy=\"%s\"} %.9g\n", name,
+			    router_strategy_name(s),
+			    (double)sum(r, offset + s * 8) * scale);
+}
+
+static void latencies(struct router *r, struct text *t)
+{
+	static const char *const kinds[] = {"hit", "miss"};
+	const char *name = "larder_router_latency_seconds";
+
+	head(t, name, "histogram",
+	     "Time from the complete request to the ready response");
+	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
+		for (unsigned k = 0; k < 2; k++) {
+			size_t base = offsetof(struct metrics, latency) +
+				      (s * 2 + k) * sizeof(struct histogram);
+			uint64_t n = 0;
+
+			for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {
+				n += sum(r, base + b * 8);
+				/* whole octaves from 1 us to 17 s */
+				if (b % 4 != 3 || b < 36 || b > 132)
+					continue;
+				text_format(t,
+					    "%s_bucket{strategy=\"%s\",cache="
+					    "\"%s\",le=\"%.9g\"} %llu\n",
+					    name, router_strategy_name(s),
+					    kinds[k],
+					    (double)bucket_end(b) / 1e9,
+					    (unsigned long long)n);
+			}
+			text_format(t,
+				    "%s_bucket{strategy=\"%s\",cache=\"%s\",le="
+				    "\"+Inf\"} %llu\n%s_sum{strategy=\"%s\","
+				    "cache=\"%s\"} %.9g\n%s_count{strategy="
+				    "\"%s\",cache=\"%s\"} %llu\n",
+				    name, router_strategy_name(s), kinds[k],
+				    (unsigned long long)n, name,
+				    router_strategy_name(s), kinds[k],
+				    (double)sum(r, base + HISTOGRAM_BUCKETS * 8) /
+					    1e9,
+				    name, router_strategy_name(s), kinds[k],
+				    (unsigned long long)n);
+		}
+}
+
+static void loads(struct router *r, struct text *t)
+{
+	const json_t *list = json_object_get(r->catalog.document, "models"),
+		     *item;
+	struct router_request q = {0};
+	size_t i;
+
+	q.n_models = (unsigned)json_array_size(list);
+	q.models = calloc(q.n_models + 1, sizeof *q.models);
+	if (!q.models)
+		return;
+	json_array_foreach(list, i, item) {
+		const json_t *most = json_object_get(item, "max_concurrent");
+
+		q.models[i].id = json_string_value(json_object_get(item, "id"));
+		q.models[i].max_queue = UINT64_MAX;
+		q.models[i].max_concurrent =
+			json_is_number(most)
+				? (uint64_t)json_number_value(most)
+				: 1;
+	}
+	router_load_apply(r, &q);
+	head(t, "larder_router_model_active", "gauge",
+	     "Requests that a model is working on, as reported");
+	for (i = 0; i < q.n_models; i++) {
+		text_string(t, "larder_router_model_active{model=");
+		text_json(t, q.models[i].id);
+		text_format(t, "} %llu\n",
+			    (unsigned long long)q.models[i].active);
+	}
+	head(t, "larder_router_model_utilization", "gauge",
+	     "Active requests over the most a model takes");
+	for (i = 0; i < q.n_models; i++) {
+		text_string(t, "larder_router_model_utilization{model=");
+		text_json(t, q.models[i].id);
+		text_format(t, "} %.9g\n", q.models[i].utilization);
+	}
+	free(q.models);
+}
+
+static void cache_counters(struct router *r, struct text *t)
+{
+	struct larder_usage usage = {.size_of = sizeof usage};
+	uint64_t counters[64];
+	char name[96];
+
+	if (!r->cache || larder_usage(r->cache, &usage))
+		return;
+	larder_counters(r->cache, counters, 64);
+	for (size_t k = 0; k < larder_n_counters() && k < 64; k++) {
+		snprintf(name, sizeof name, "larder_%s_total",
+			 larder_counter_name(k));
+		head(t, name, "counter", larder_counter_help(k));
+		text_format(t, "%s %llu\n", name,
+			    (unsigned long long)counters[k]);
+	}
+	head(t, "larder_entries", "gauge", "Live entries");
+	text_format(t, "larder_entries %llu\n",
+		    (unsigned long long)usage.n_entries);
+	head(t, "larder_used_bytes", "gauge", "Bytes of live entries");
+	text_format(t, "larder_used_bytes %llu\n",
+		    (unsigned long long)usage.bytes_used);
+	head(t, "larder_size_bytes", "gauge", "Bytes of the segment");
+	text_format(t, "larder_size_bytes %llu\n",
+		    (unsigned long long)usage.bytes_total);
+	head(t, "larder_workers", "gauge", "Attached threads");
+	text_format(t, "larder_workers %llu\n",
+		    (unsigned long long)usage.n_workers);
+}
+
+int router_metrics(struct router *r, char **text, size_t *n_text)
+{
+	struct text t = {0};
+	int error = router_catalog_current(r);
+
+	if (error)
+		return error;
+	by_strategy(r, &t, "larder_router_requests_total",
+		    "Questions answered", offsetof(struct metrics, requests), 1);
+	head(&t, "larder_router_answers_total", "counter",
+	     "Answers by how the cache took part");
+	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
+		for (unsigned k = 0; k < 5; k++)
+			text_format(&t,
+				    "larder_router_answers_total{strategy="
+				    "\"%s\",cache=\"%s\"} %llu\n",
+				    router_strategy_name(s),
+				    router_cache_status_name(k),
+				    (unsigned long long)SUM(r, status[s][k]));
+	by_strategy(r, &t, "larder_router_refused_stores_total",
+		    "Results that came too late to be stored",
+		    offsetof(struct metrics, refused), 1);
+	by_strategy(r, &t, "larder_router_compute_seconds_total",
+		    "Time spent computing assignments",
+		    offsetof(struct metrics, compute_ns), 1e-9);
+	by_strategy(r, &t, "larder_router_compute_saved_seconds_total",
+		    "Computing time that hits saved",
+		    offsetof(struct metrics, saved_ns), 1e-9);
+	latencies(r, &t);
+	head(&t, "larder_router_outcomes_total", "counter",
+	     "Outcomes reported for models");
+	text_format(&t, "larder_router_outcomes_total %llu\n",
+		    (unsigned long long)SUM(r, outcomes));
+	head(&t, "larder_router_outcome_failures_total", "counter",
+	     "Reported outcomes that were failures");
+	text_format(&t, "larder_router_outcome_failures_total %llu\n",
+		    (unsigned long long)SUM(r, failures));
+	loads(r, &t);
+	cache_counters(r, &t);
+	*text = t.bytes;
+	*n_text = t.n;
+	return t.failed ? -ENOMEM : 0;
+}
+
+int router_preview(struct router *r, char kind, const char *text, size_t n_text,
+		   uint64_t *n_entries, uint64_t *n_bytes)
+{
+	struct larder_inspector *inspector;
+	int error = larder_inspect(larder_path(r->cache), &inspector);
+
+	if (error)
+		return error;
+	error = larder_inspect_preview(inspector, kind, text, n_text,
+				       LARDER_MATCH_EITHER, n_entries, n_bytes);
+	larder_inspect_close(inspector);
+	return error;
+}

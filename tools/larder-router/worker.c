@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread, one epoll loop around the HTTP library. A question that
+ * somebody else is computing suspends its connection; the loop goes on, and looks
+ * again when the cache's descriptor says so or a few milliseconds passed.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api.h"
+
+enum { WAIT_MS = 100, LOOK_MS = 4, WARM_AT_ONCE = 4, HEADER_ROOM = 65536 };
+
+struct worker {
+	struct api api;
+	struct larder *cache;
+	struct MHD_Daemon *daemon;
+	struct heartbeat *beat;
+	struct exchange *waiting; /* suspended, a list */
+	struct exchange *open;    /* all, a list: for the deadline */
+	unsigned n_open;
+};
+
+/* One HTTP request on its way. */
+struct exchange {
+	struct worker *w;
+	struct MHD_Connection *connection;
+	struct exchange *next_waiting;
+	struct exchange *next_open, **link_open;
+	struct router_work *work; /* while suspended */
+	struct api_response response;
+	bool ready, suspended, too_large;
+	char *body;
+	size_t n_body, room;
+	uint64_t began_ms, complete_ns;
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_stop(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static enum MHD_Result send_response(struct exchange *x)
+{
+	struct api_response *a = &x->response;
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		a->n_body, a->body, MHD_RESPMEM_MUST_FREE);
+	enum MHD_Result result;
+
+	if (!r) {
+		free(a->body);
+		return MHD_NO;
+	}
+	a->body = NULL;
+	if (a->type && a->n_body)
+		MHD_add_response_header(r, "Content-Type", a->type);
+	if (a->etag[0])
+		MHD_add_response_header(r, "ETag", a->etag);
+	if (a->larder)
+		MHD_add_response_header(r, "X-Larder", a->larder);
+	if (a->allow)
+		MHD_add_response_header(r, "Allow", a->allow);
+	if (a->status == 401)
+		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+	if (x->too_large || stop)
+		MHD_add_response_header(r, "Connection", "close");
+	result = MHD_queue_response(x->connection, (unsigned)a->status, r);
+	MHD_destroy_response(r);
+	return result;
+}
+
+static struct exchange *exchange_new(struct worker *w,
+				     struct MHD_Connection *connection)
+{
+	struct exchange *x = calloc(1, sizeof *x);
+
+	if (!x)
+		return NULL;
+	x->w = w;
+	x->connection = connection;
+	x->began_ms = clock_ms();
+	x->next_open = w->open;
+	x->link_open = &w->open;
+	if (w->open)
+		w->open->link_open = &x->next_open;
+	w->open = x;
+	w->n_open++;
+	return x;
+}
+
+/* Part of a body; what is too large is read on and forgotten. */
+static void take_body(struct exchange *x, const char *data, size_t n)
+{
+	if (x->too_large || x->n_body + n > x->w->api.settings->max_body) {
+		x->too_large = true;
+		return;
+	}
+	if (x->n_body + n + 1 > x->room) {
+		size_t room = x->room ? x->room * 2 : 16384;
+		char *body;
+
+		while (room < x->n_body + n + 1)
+			room *= 2;
+		body = realloc(x->body, room);
+		if (!body) {
+			x->too_large = true;
+			return;
+		}
+		x->body = body;
+		x->room = room;
+	}
+	memcpy(x->body + x->n_body, data, n);
+	x->n_body += n;
+	x->body[x->n_body] = '\0';
+}
+
+static enum MHD_Result complete(struct exchange *x, const char *method,
+				const char *path)
+{
+	struct api_request q = {
+		.method = method,
+		.path = path,
+		.if_match = MHD_lookup_connection_value(
+			x->connection, MHD_HEADER_KIND, "If-Match"),
+		.authorization = MHD_lookup_connection_value(
+			x->connection, MHD_HEADER_KIND, "Authorization"),
+		.body = x->body,
+		.n_body = x->n_body,
+	};
+
+	if (x->too_large) {
+		api_problem(&x->response, 413, "Content Too Large",
+			    "the body is larger than this server takes", NULL);
+		return send_response(x);
+	}
+	q.began_ns = x->complete_ns = now_ns();
+	if (api_handle(&x->w->api, &q, &x->response, &x->work) ==
+	    LARDER_WAIT) {
+		x->suspended = true;
+		x->next_waiting = x->w->waiting;
+		x->w->waiting = x;
+		MHD_suspend_connection(x->connection);
+		return MHD_YES;
+	}
+	return send_response(x);
+}
+
+static enum MHD_Result on_request(void *context,
+				  struct MHD_Connection *connection,
+				  const char *path, const char *method,
+				  const char *version, const char *data,
+				  size_t *n_data, void **state)
+{
+	struct exchange *x = *state;
+
+	(void)version;
+	if (!x) {
+		x = *state = exchange_new(context, connection);
+		return x ? MHD_YES : MHD_NO;
+	}
+	if (x->ready)
+		return send_response(x);
+	if (*n_data) {
+		take_body(x, data, *n_data);
+		*n_data = 0;
+		return MHD_YES;
+	}
+	return complete(x, method, path);
+}
+
+static void on_end(void *context, struct MHD_Connection *connection,
+		   void **state, enum MHD_RequestTerminationCode why)
+{
+	struct exchange *x = *state, **at;
+
+	(void)context;
+	(void)connection;
+	(void)why;
+	if (!x)
+		return;
+	for (at = &x->w->waiting; *at && *at != x; at = &(*at)->next_waiting)
+		;
+	if (*at)
+		*at = x->next_waiting;
+	if (x->work)
+		router_answer_cancel(x->w->api.router, x->work);
+	*x->link_open = x->next_open;
+	if (x->next_open)
+		x->next_open->link_open = x->link_open;
+	x->w->n_open--;
+	free(x->response.body);
+	free(x->body);
+	free(x);
+	*state = NULL;
+}
+
+/* Suspended questions whose answer may be there. */
+static void look_at_waiting(struct worker *w)
+{
+	struct exchange **at = &w->waiting;
+
+	while (*at) {
+		struct exchange *x = *at;
+
+		if (api_poll(&w->api, x->work, x->complete_ns, &x->response) ==
+		    LARDER_WAIT) {
+			at = &x->next_waiting;
+			continue;
+		}
+		*at = x->next_waiting;
+		x->next_waiting = NULL;
+		x->work = NULL;
+		x->ready = true;
+		x->suspended = false;
+		MHD_resume_connection(x->connection);
+	}
+}
+
+/* A deadline for the whole request: one that trickles in is cut off, however
+ * regularly it trickles. */
+static void cut_off_the_slow(struct worker *w)
+{
+	uint64_t now = clock_ms();
+
+	for (struct exchange *x = w->open; x; x = x->next_open) {
+		const union MHD_ConnectionInfo *info;
+
+		if (x->ready || x->suspended || x->complete_ns ||
+		    now - x->began_ms < w->api.settings->deadline_ms)
+			continue;
+		info = MHD_get_connection_info(
+			x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		if (info)
+			shutdown(info->connect_fd, SHUT_RDWR);
+	}
+}
+
+static struct MHD_Daemon *start(struct worker *w, int listener)
+{
+	const struct settings *s = w->api.settings;
+
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0,
+		NULL, NULL, on_request, w, MHD_OPTION_LISTEN_SOCKET, listener,
+		MHD_OPTION_CONNECTION_LIMIT, s->max_connections,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_ROOM,
+		MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(s->deadline_ms / 1000 + 1),
+		MHD_OPTION_NOTIFY_COMPLETED, on_end, w, MHD_OPTION_END);
+}
+
+static int add_to(int epoll, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+static void loop(struct worker *w, int epoll, pid_t master)
+{
+	uint64_t stop_at = 0;
+	bool quiesced = false;
+
+	while (!stop || (w->n_open && clock_ms() < stop_at)) {
+		struct epoll_event events[4];
+		MHD_UNSIGNED_LONG_LONG timeout;
+		unsigned left = router_warm_some(w->api.router, WARM_AT_ONCE);
+		int wait = left ? 0 : WAIT_MS;
+
+		if (MHD_get_timeout(w->daemon, &timeout) == MHD_YES &&
+		    timeout < (unsigned)wait)
+			wait = (int)timeout;
+		if (w->waiting && wait > LOOK_MS)
+			wait = LOOK_MS;
+		epoll_wait(epoll, events, 4, wait);
+		atomic_store(&w->beat->beat_ms, clock_ms());
+		if (w->waiting)
+			look_at_waiting(w);
+		MHD_run(w->daemon);
+		cut_off_the_slow(w);
+		if (getppid() != master)
+			stop = 1; /* nobody is left who could replace us */
+		if (stop && !quiesced) {
+			MHD_quiesce_daemon(w->daemon);
+			quiesced = true;
+			stop_at = clock_ms() + 4000;
+		}
+	}
+}
+
+int worker_run(const struct settings *s, int listener, unsigned number,
+	       pid_t master, bool warm)
+{
+	const struct router_options options = {
+		.size_of = sizeof options,
+		.ttl_ms = s->ttl_ms,
+		.never_cache = s->no_cache};
+	struct worker w = {.api = {.settings = s}};
+	struct larder_region region;
+	const union MHD_DaemonInfo *info;
+	struct sigaction action = {.sa_handler = on_stop};
+	int error, epoll, fill_fd;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	signal(SIGHUP, SIG_IGN); /* the master reads the catalog for all */
+	signal(SIGPIPE, SIG_IGN);
+	if (getppid() != master)
+		return 0;
+	error = larder_open(s->segment, NULL, &w.cache);
+	if (!error)
+		error = router_open(w.cache, &options, &w.api.router);
+	if (!error)
+		error = larder_region(w.cache, "router/workers",
+				      WORKERS_MAX * sizeof *w.beat, 0, &region);
+	if (error) {
+		say("%s: %s", s->segment, larder_strerror(error));
+		return 1;
+	}
+	w.beat = (struct heartbeat *)region.common + number;
+	atomic_store(&w.beat->pid, (uint64_t)getpid());
+	atomic_store(&w.beat->beat_ms, clock_ms());
+	w.daemon = start(&w, listener);
+	info = w.daemon ? MHD_get_daemon_info(w.daemon,
+					      MHD_DAEMON_INFO_EPOLL_FD)
+			: NULL;
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	fill_fd = larder_fill_fd(w.cache);
+	if (!info || epoll < 0 || add_to(epoll, info->epoll_fd) ||
+	    (fill_fd >= 0 && add_to(epoll, fill_fd))) {
+		say("the HTTP library does not start: %s", strerror(errno));
+		return 1;
+	}
+	if (warm && s->warm) {
+		error = router_warm_file(w.api.router, s->warm);
+		if (error)
+			say("--warm %s: %s", s->warm, strerror(-error));
+	}
+	loop(&w, epoll, master);
+	MHD_stop_daemon(w.daemon);
+	router_close(w.api.router);
+	larder_close(w.cache);
+	return 0;
+}
