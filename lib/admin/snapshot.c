@@ -369,6 +369,9 @@ int larder_snapshot_next(const struct segment *s, uint64_t *cursor,
 {
 	uint64_t end = (uint64_t)s->n_groups * GROUP_SLOTS;
 
+	/* Nothing is held yet, whatever the caller's memory says. */
+	snap->bytes = snap->room;
+	snap->n_bytes = 0;
 	while (*cursor < end) {
 		struct group *g = &s->groups[*cursor / GROUP_SLOTS];
 		unsigned i = (unsigned)(*cursor % GROUP_SLOTS);
