@@ -114,7 +114,9 @@ static void plan_tables(struct superblock *p, uint64_t *at)
 int larder_layout_plan(const struct larder_create_options *o,
 		       struct superblock *p)
 {
-	uint64_t bytes = o->bytes ? o->bytes : LARDER_SEGMENT_DEFAULT;
+	/* Whole pages first: the validator plans from what is stored. */
+	uint64_t bytes = (o->bytes ? o->bytes : LARDER_SEGMENT_DEFAULT) &
+			 ~UINT64_C(4095);
 	uint64_t entries, at = SUPERBLOCK_BYTES;
 
 	if (bytes < LARDER_SEGMENT_MIN || bytes > LARDER_SEGMENT_MAX ||
@@ -127,7 +129,7 @@ int larder_layout_plan(const struct larder_create_options *o,
 	p->layout_version = LAYOUT_VERSION;
 	p->byte_order = 0x01020304;
 	p->fingerprint = larder_layout_fingerprint();
-	p->bytes = bytes & ~UINT64_C(4095);
+	p->bytes = bytes;
 	p->max_entries = o->max_entries;
 	p->entry_hint = o->entry_hint ? o->entry_hint : 272;
 	p->ttl_ms = o->ttl_ms;

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cache itself, through its public header and its shared library: what a
+ * worker of a user would call.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <larder/larder.h>
+
+#include "peer.h"
+
+/* Header and alignment of an entry, the share that size classes round up, and
+ * the index and its kin: a little more than is needed, so that nothing has to
+ * be evicted. */
+enum { ENTRY_HEADER = 40, UNIT = 64, TABLES_PER_ENTRY = 40, SLACK = 8 << 20 };
+
+struct shared_larder {
+	struct larder *handle;
+	int fd;
+	uint64_t n_bytes;
+};
+
+static uint64_t segment_bytes(const struct bench_plan *plan)
+{
+	double key_value = ENTRY_HEADER + plan->key_size + plan->sizes.mean;
+	double entry = key_value + UNIT; /* rounded up to units */
+	double rounded = entry * 1.15;	 /* and to classes */
+
+	return (uint64_t)((double)plan->n_keys * (rounded + TABLES_PER_ENTRY)) +
+	       SLACK + bench_n_workers(plan) * UINT64_C(4096) +
+	       8 * (uint64_t)plan->sizes.max;
+}
+
+static int larder_peer_open(const struct bench_plan *plan, void **shared)
+{
+	struct shared_larder *s = bench_alloc(sizeof *s);
+	struct larder_create_options create = {
+		.size_of = sizeof create,
+		.bytes = segment_bytes(plan),
+		.entry_hint = (uint64_t)(plan->key_size + plan->sizes.mean),
+		.n_slots = bench_n_workers(plan) + 16 < 64
+				   ? 64
+				   : bench_n_workers(plan) + 16,
+	};
+	struct larder_open_options open = {.size_of = sizeof open};
+	int result = larder_create_fd(&create, &s->fd);
+
+	if (result)
+		return result;
+	if (plan->huge)
+		open.flags = LARDER_OPEN_HUGE;
+	s->n_bytes = create.bytes;
+	result = larder_open_fd(s->fd, &open, &s->handle);
+	*shared = s;
+	return result;
+}
+
+static int larder_peer_attach(void *shared, unsigned worker, void **session)
+{
+	struct shared_larder *s = shared;
+
+	(void)worker;
+	*session = s->handle;
+	return larder_attach_thread(s->handle);
+}
+
+static int larder_peer_get(void *session, const struct bench_key *key,
+			   void *value, size_t n_buffer, size_t *n_value)
+{
+	int result = larder_get(session, key->bytes, key->n, value, n_buffer,
+				n_value);
+
+	return result == LARDER_OK     ? PEER_OK
+	       : result == LARDER_MISS ? PEER_MISS
+	       : result > 0	       ? -EPROTO
+				       : result;
+}
+
+static int larder_peer_put(void *session, const struct bench_key *key,
+			   const void *value, size_t n_value)
+{
+	int result =
+		larder_put(session, key->bytes, key->n, value, n_value, NULL);
+
+	return result > 0 ? -ENOSPC : result;
+}
+
+static int larder_peer_get_many(void *session, struct bench_item *items,
+				size_t n_items)
+{
+	struct larder_get_item item[BENCH_BATCH_MAX];
+	int result;
+
+	for (size_t i = 0; i < n_items; i++)
+		item[i] = (struct larder_get_item){
+			.key = items[i].key.bytes,
+			.n_key = items[i].key.n,
+			.value = items[i].value,
+			.n_buffer = items[i].n_buffer,
+		};
+	result = larder_get_many(session, item, n_items);
+	for (size_t i = 0; i < n_items; i++) {
+		items[i].n_value = item[i].n_value;
+		items[i].result = item[i].result == LARDER_OK	  ? PEER_OK
+				  : item[i].result == LARDER_MISS ? PEER_MISS
+				  : item[i].result > 0		  ? -EPROTO
+						       : item[i].result;
+	}
+	return result;
+}
+
+static void larder_peer_detach(void *session)
+{
+	larder_detach_thread(session);
+}
+
+static uint64_t larder_peer_memory(void *shared)
+{
+	const struct shared_larder *s = shared;
+
+	return s->n_bytes;
+}
+
+static uint64_t larder_peer_huge(void *shared)
+{
+	const struct shared_larder *s = shared;
+
+	return larder_huge(s->handle);
+}
+
+static void larder_peer_close(void *shared)
+{
+	struct shared_larder *s = shared;
+
+	larder_close(s->handle);
+	close(s->fd);
+	free(s);
+}
+
+const struct peer peer_larder = {
+	.name = "larder",
+	.about = "this cache",
+	.open = larder_peer_open,
+	.attach = larder_peer_attach,
+	.get = larder_peer_get,
+	.put = larder_peer_put,
+	.get_many = larder_peer_get_many,
+	.detach = larder_peer_detach,
+	.memory = larder_peer_memory,
+	.huge = larder_peer_huge,
+	.close = larder_peer_close,
+};
