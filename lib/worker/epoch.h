@@ -36,7 +36,9 @@ static inline void larder_pin(struct worker *w)
 	for (;;) {
 		mine = epoch << PIN_EPOCH_SHIFT |
 		       (w->section & 0xffff) << PIN_SECTION_SHIFT | PIN_ACTIVE;
-		store_relaxed(pin, mine);
+		/* Release: an advancer that reads this pin and not the unpin
+		 * before it still sees all of the section before [EPO.6]. */
+		store_release(pin, mine);
 		if (unlikely(s->fenced))
 			fence_seqcst();
 		else
