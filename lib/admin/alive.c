@@ -16,6 +16,11 @@
 #define OWNER_DIED UINT32_C(0x40000000) /* FUTEX_OWNER_DIED */
 #define TID_MASK   UINT32_C(0x3fffffff) /* FUTEX_TID_MASK */
 
+static uint32_t tid_of(struct slot *slot)
+{
+	return load_acquire((atomic_u32 *)&slot->claim) & TID_MASK;
+}
+
 int larder_alive_word(const struct segment *s, uint32_t i)
 {
 	uint32_t word = load_acquire((atomic_u32 *)&s->slots[i].claim);
@@ -136,6 +141,8 @@ static enum answer file_mapped(const struct segment *s, uint32_t pid)
 
 	snprintf(path, sizeof path, "/proc/%u/maps", pid);
 	f = fopen(path, "re");
+	if (!f && errno == ENOENT && access("/proc/self/maps", R_OK) == 0)
+		return NO;
 	if (!f || !own_mapped(s, &own)) {
 		if (f)
 			fclose(f);
@@ -167,8 +174,12 @@ int larder_alive_slot(const struct segment *s, uint32_t i)
 	larder_boot_identity(boot_id, &time_namespace);
 	if (memcmp(boot_id, s->sb->boot_id, sizeof boot_id))
 		return LARDER_WORKER_DEAD;
-	/* A claim in progress has no identity yet [SLT.2]. */
-	if (!(generation & 1) || !same_pid_namespace(slot))
+	/* A claim in progress has no identity yet [SLT.2] but its thread's
+	 * number; one that is not there may be a word that was damaged. */
+	if (!(generation & 1))
+		return file_mapped(s, tid_of(slot)) == NO ? LARDER_WORKER_DEAD
+							  : state;
+	if (!same_pid_namespace(slot))
 		return state;
 	there = thread_there(slot);
 	mapped = there != NO ? file_mapped(s, load_relaxed(&slot->pid))

@@ -243,8 +243,10 @@ static void repair_slot(struct repair *r, uint32_t i)
 	uint32_t generation = load_relaxed(&slot->generation);
 	uint64_t sequence = load_relaxed(&slot->sequence);
 
-	/* Only when forced: what its owner has in its hands stays its own. */
-	if (larder_alive_slot(r->s, i) == LARDER_WORKER_LIVE)
+	/* Only when forced: what its owner has in its hands stays its own. One
+	 * that never came to the end of its claim has nothing in them. */
+	if ((generation & 1) &&
+	    larder_alive_slot(r->s, i) == LARDER_WORKER_LIVE)
 		return;
 	if (!slot_at_rest(r->s, i))
 		r->result.n_slots_reset++;

@@ -426,7 +426,7 @@ static void one_damage(const struct spoiling *d)
 	larder_segment_drop(s);
 	r = fixture_check(&f);
 	cr_expect_gt(r.n_damage, 0, "%s: not found", d->name);
-	cr_assert_eq(fixture_repair(&f, &repaired), 0, "%s", d->name);
+	cr_assert_eq(fixture_repair(&f, false, &repaired), 0, "%s", d->name);
 	r = fixture_check(&f);
 	cr_expect_eq(r.n_damage, 0, "%s: after repair: %s", d->name,
 		     fixture_said);
@@ -576,7 +576,7 @@ Test(admin_damage, what_the_dead_leave_is_a_note)
 		r = fixture_check(&f);
 		cr_expect_eq(r.n_damage, 0, "%s: %s", d->name, fixture_said);
 		cr_expect_gt(r.n_pending, 0, "%s: not noticed", d->name);
-		cr_expect_eq(fixture_repair(&f, &repaired), 0);
+		cr_expect_eq(fixture_repair(&f, false, &repaired), 0);
 		cr_expect_eq(repaired.n_entries_lost, 0, "%s: %s", d->name,
 			     fixture_said);
 		r = fixture_check(&f);

@@ -105,10 +105,11 @@ struct larder_check_result fixture_check(struct fixture *f)
 	return r;
 }
 
-int fixture_repair(struct fixture *f, struct larder_repair_result *result)
+int fixture_repair(struct fixture *f, bool force,
+		   struct larder_repair_result *result)
 {
 	struct larder_repair_result r = {.size_of = sizeof r};
-	int error = larder_repair(f->path, 0, remember, NULL, &r);
+	int error = larder_repair(f->path, force, remember, NULL, &r);
 
 	if (result)
 		*result = r;

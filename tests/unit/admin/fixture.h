@@ -31,7 +31,8 @@ struct segment *fixture_map(struct fixture *f);
 
 struct larder_check_result fixture_check(struct fixture *f);
 /* As larder_repair(); the result may be NULL. */
-int fixture_repair(struct fixture *f, struct larder_repair_result *result);
+int fixture_repair(struct fixture *f, bool force,
+		   struct larder_repair_result *result);
 
 /* Group, slot and word of an entry of the fixture. */
 struct fixture_place {

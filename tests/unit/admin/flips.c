@@ -100,7 +100,7 @@ Test(admin_flips, every_look_ends_and_repair_mends)
 {
 	uint64_t seed = number_from("LARDER_SEED", (uint64_t)time(NULL) | 1);
 	uint64_t rounds = number_from("LARDER_ROUNDS", ROUNDS);
-	uint64_t n_repaired = 0;
+	uint64_t n_repaired = 0, n_forced = 0;
 
 	printf("LARDER_SEED=%" PRIu64 "\n", seed);
 	fflush(stdout);
@@ -115,10 +115,13 @@ Test(admin_flips, every_look_ends_and_repair_mends)
 		flip(&f, &random);
 		cut(&f, &random);
 		look_everywhere(f.path);
-		error = fixture_repair(&f, NULL);
-		/* Nobody is attached, whatever the bytes say: no thread that
-		 * they could name has this file mapped. */
-		cr_assert_neq(error, -EBUSY, "seed %" PRIu64, seed + i);
+		error = fixture_repair(&f, false, NULL);
+		/* The bytes may name a thread that may not be asked, such as
+		 * process 1: then a person has to say that it is not there. */
+		if (error == -EBUSY) {
+			n_forced++;
+			error = fixture_repair(&f, true, NULL);
+		}
 		if (!error) {
 			n_repaired++;
 			r = fixture_check(&f);
@@ -129,6 +132,8 @@ Test(admin_flips, every_look_ends_and_repair_mends)
 		}
 		fixture_drop(&f);
 	}
-	printf("%" PRIu64 " of %" PRIu64 " repaired\n", n_repaired, rounds);
+	printf("%" PRIu64 " of %" PRIu64 " repaired, %" PRIu64 " by force\n",
+	       n_repaired, rounds, n_forced);
+	cr_assert_leq(n_forced * 20, rounds);
 	cr_assert_geq(n_repaired * 2, rounds, "hardly any could be repaired");
 }

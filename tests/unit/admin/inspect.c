@@ -207,7 +207,7 @@ Test(admin_inspect, usage_adds_up)
 	cr_expect_eq(u.n_workers, 1);
 	cr_assert_eq(larder_usage(h, &u), 0);
 	cr_expect_eq(u.n_workers, 1);
-	cr_expect_eq(fixture_repair(&f, NULL), -EBUSY);
+	cr_expect_eq(fixture_repair(&f, false, NULL), -EBUSY);
 	larder_close(h);
 	larder_inspect_close(in);
 	fixture_drop(&f);
@@ -294,7 +294,7 @@ Test(admin_inspect, repair_revives_another_boot)
 	sb.boot_id[0] ^= 1;
 	cr_assert_eq(pwrite(f.fd, &sb, sizeof sb, 0), (ssize_t)sizeof sb);
 	cr_assert_eq(larder_open_fd(f.fd, NULL, &h), LARDER_ERR_OTHER_BOOT);
-	cr_assert_eq(fixture_repair(&f, &r), 0);
+	cr_assert_eq(fixture_repair(&f, false, &r), 0);
 	cr_expect_eq(r.n_entries_lost, FIXTURE_ENTRIES / 5);
 	cr_expect_eq(fixture_count(&f), FIXTURE_ENTRIES - FIXTURE_ENTRIES / 5);
 	cr_expect_eq(fixture_check(&f).n_damage, 0, "%s", fixture_said);
@@ -332,7 +332,8 @@ Test(admin_inspect, repair_mends_the_superblock)
 				pwrite(f.fd, &byte, 1, (off_t)fields[i] + 1),
 				1);
 		cr_expect_lt(larder_inspect(f.path, &in), 0, "field %zu", i);
-		cr_expect_eq(fixture_repair(&f, NULL), 0, "field %zu", i);
+		cr_expect_eq(fixture_repair(&f, false, NULL), 0, "field %zu",
+			     i);
 		cr_expect_eq(fixture_count(&f), FIXTURE_ENTRIES, "field %zu",
 			     i);
 		fixture_drop(&f);
