@@ -58,6 +58,7 @@ struct bench_plan {
 	bool huge;
 	uint64_t seed;
 	unsigned pipeline; /* of pipelined peers where batch is 1 */
+	bool first_alone;  /* worker 0 shares no processor */
 };
 
 static inline unsigned bench_n_workers(const struct bench_plan *plan)

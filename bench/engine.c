@@ -39,8 +39,9 @@ struct engine {
 
 static size_t area_bytes(unsigned n_workers)
 {
+	/* One more cell than workers: that of who gets killed. */
 	return sizeof(struct system_area) +
-	       n_workers * sizeof(struct worker_cell);
+	       (n_workers + 1) * sizeof(struct worker_cell);
 }
 
 /* Workers get a processor of their own each, or all may run anywhere. */
@@ -49,14 +50,23 @@ static void choose_processors(struct engine *e)
 	cpu_set_t set;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < e->n_workers; i++)
+	for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
 		e->processor[i] = -1;
-	if (sched_getaffinity(0, sizeof set, &set) ||
-	    (unsigned)CPU_COUNT(&set) < e->n_workers)
+	if (sched_getaffinity(0, sizeof set, &set))
 		return;
-	for (int cpu = 0; cpu < CPU_SETSIZE && n < e->n_workers; cpu++)
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < BENCH_WORKERS_MAX; cpu++)
 		if (CPU_ISSET(cpu, &set))
 			e->processor[n++] = cpu;
+	if (n >= e->n_workers)
+		return;
+	/* Too few: the first alone and the rest on the rest, or anywhere. */
+	if (e->plan->first_alone && n > 1) {
+		for (unsigned i = n; i < BENCH_WORKERS_MAX; i++)
+			e->processor[i] = e->processor[1 + (i - 1) % (n - 1)];
+		return;
+	}
+	for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
+		e->processor[i] = -1;
 }
 
 /* ------------------------------------------------------------------ */
@@ -287,12 +297,72 @@ static void collect(const struct system *s, unsigned n_active,
 	turn->ns_per_op = turn->n_ops ? (double)ns / (double)turn->n_ops : 0;
 }
 
-bool engine_turn(struct engine *e, unsigned system, unsigned n_active,
-		 struct turn *turn)
+/* ------------------------------------------------------------------ */
+/* The killer                                                          */
+
+static pid_t victim_start(struct engine *e, struct system *s)
 {
-	struct system *s = &e->system[system];
+	struct worker w = {
+		.plan = e->plan,
+		.peer = s->peer,
+		.shared = s->shared,
+		.area = s->area,
+		.stream = &e->streams[e->n_workers - 1],
+		.index = e->n_workers, /* a cell of its own */
+		.processor = e->processor[e->n_workers - 1],
+	};
+	pid_t harness = getpid(), pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != harness)
+		_exit(BENCH_FAILED);
+	rundir_forked();
+	worker_victim(&w);
+	_exit(BENCH_FAILED); /* it read a wrong value: its cell says so */
+}
+
+/* Sleep, and meanwhile kill and replace a worker every @kill_ms. */
+static bool sleep_killing(struct engine *e, struct system *s, double seconds,
+			  unsigned kill_ms, unsigned *n_killed)
+{
+	uint64_t until = bench_now_ns() + (uint64_t)(seconds * 1e9);
+	bool fine = true;
+
+	if (!kill_ms) {
+		bench_sleep(seconds);
+		return true;
+	}
+	while (fine && bench_now_ns() < until && !bench_interrupted()) {
+		pid_t victim = victim_start(e, s);
+		int status;
+
+		if (victim < 0)
+			return false;
+		bench_sleep(kill_ms / 1e3);
+		kill(victim, SIGKILL);
+		waitpid(victim, &status, 0);
+		fine = WIFSIGNALED(status);
+		*n_killed += 1;
+	}
+	if (!fine)
+		bench_complain("%s: the worker to be killed ended by itself: "
+			       "%s",
+			       s->peer->name, s->area->cell[e->n_workers].why);
+	return fine;
+}
+
+/* ------------------------------------------------------------------ */
+
+static bool conduct(struct engine *e, struct system *s, unsigned n_active,
+		    unsigned kill_ms, unsigned *n_killed)
+{
 	struct system_area *area = s->area;
 	double seconds = e->plan->seconds;
+	bool fine;
 
 	atomic_store(&area->arrived, 0);
 	atomic_store(&area->finished, 0);
@@ -303,13 +373,38 @@ bool engine_turn(struct engine *e, unsigned system, unsigned n_active,
 		return false;
 	bench_sleep(seconds < 1 ? seconds / 5 : 0.2);
 	worker_wake(&area->phase, PHASE_COUNT);
-	bench_sleep(seconds);
+	fine = sleep_killing(e, s, seconds, kill_ms, n_killed);
 	worker_wake(&area->phase, PHASE_SAMPLE);
-	bench_sleep(e->plan->sample_seconds);
+	fine = fine &&
+	       sleep_killing(e, s, e->plan->sample_seconds, kill_ms, n_killed);
 	worker_wake(&area->phase, PHASE_REST);
-	if (!system_await(e, s, &area->finished, n_active))
+	return system_await(e, s, &area->finished, n_active) && fine;
+}
+
+bool engine_turn(struct engine *e, unsigned system, unsigned n_active,
+		 struct turn *turn)
+{
+	struct system *s = &e->system[system];
+
+	for (unsigned i = 0; i < e->n_workers; i++)
+		s->area->role[i] = ROLE_MIX;
+	if (!conduct(e, s, n_active, 0, NULL))
 		return false;
 	collect(s, n_active, turn);
+	return true;
+}
+
+bool engine_turn_company(struct engine *e, unsigned system,
+			 const struct company *company, struct turn *turn,
+			 unsigned *n_killed)
+{
+	struct system *s = &e->system[system];
+
+	for (unsigned i = 0; i < company->n_workers; i++)
+		s->area->role[i] = (enum role)company->role[i];
+	if (!conduct(e, s, company->n_workers, company->kill_ms, n_killed))
+		return false;
+	collect(s, 1, turn);
 	return true;
 }
 

@@ -12,7 +12,7 @@
 #define LARDER_BENCH_ENGINE_H
 
 #include "counters.h"
-#include "latency.h"
+#include "times.h"
 #include "peer.h"
 
 struct turn {
@@ -35,6 +35,18 @@ bool engine_start(const struct bench_plan *plan,
  * complained (a wrong value, a failure, a death). */
 bool engine_turn(struct engine *engine, unsigned system, unsigned n_active,
 		 struct turn *turn);
+
+/* Who does what in a turn beside the plan's own mix. */
+struct company {
+	unsigned n_workers; /* of the following roles */
+	int role[4];	    /* enum role of worker.h, worker by worker */
+	unsigned kill_ms;   /* a worker is killed this often; 0: never */
+};
+
+/* As engine_turn(), with roles; what is reported is worker 0's. */
+bool engine_turn_company(struct engine *engine, unsigned system,
+			 const struct company *company, struct turn *turn,
+			 unsigned *n_killed);
 
 /* Bytes the system holds for the data; of them on huge pages; load seconds. */
 uint64_t engine_memory(const struct engine *engine, unsigned system);

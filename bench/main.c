@@ -9,7 +9,7 @@
 
 #include "bench.h"
 #include "commands.h"
-#include "latency.h"
+#include "times.h"
 #ifdef BENCH_TRACE
 #include "trace/trace.h"
 #endif
@@ -21,6 +21,11 @@ static const struct subcommand {
 } subcommands[] = {
 	{"compare", bench_compare,
 	 "systems side by side, interleaved, on the same work"},
+	{"latency", bench_latency,
+	 "times of a get beside a writer, the sweeper, a killer"},
+	{"scale", bench_scale, "throughput of 1 to N processes"},
+	{"overhead", bench_overhead,
+	 "bytes per entry, by value size, for the same data"},
 #ifdef BENCH_ROUTER
 	{"router", bench_router,
 	 "larder-router over HTTP, closed loop and open loop"},

@@ -21,6 +21,7 @@ enum peer_flags {
 	PEER_THREADS = 1u << 0,	  /* knows one process only */
 	PEER_PIPELINED = 1u << 1, /* always many keys a call */
 	PEER_TEARS = 1u << 2,	  /* readers are not protected from writers */
+	PEER_SURVIVES = 1u << 3,  /* a worker may be killed at any time */
 };
 
 /* The id is for the floor, which looks nothing up. */
@@ -57,6 +58,8 @@ struct peer {
 			size_t n_items);
 	int (*put_many)(void *session, struct bench_item *items,
 			size_t n_items);
+	/* A share of housekeeping; NULL: there is none. */
+	int (*sweep)(void *session);
 	/* This worker rests until its next operation; may be NULL. */
 	void (*rest)(void *session);
 	void (*detach)(void *session);

@@ -34,7 +34,8 @@ struct run {
 	unsigned sample_every; /* calls */
 	unsigned until_sample;
 	uint32_t n_writes, write_step;
-	size_t stride; /* of a value's room */
+	uint32_t keep, force; /* of an operation's bits: the role's */
+	size_t stride;	      /* of a value's room */
 	char *values;
 	char *keys;
 	struct bench_item *gets, *puts;
@@ -87,7 +88,7 @@ static inline uint32_t next_operation(struct run *r)
 
 	if (__builtin_expect(r->at == r->last, 0))
 		r->at = r->first;
-	return operation;
+	return (operation & r->keep) | r->force;
 }
 
 static inline __attribute__((always_inline)) bool one(struct run *r, bool timed)
@@ -284,6 +285,30 @@ static void zero_counts(struct worker_cell *cell)
 	cell->n_ops = cell->n_gets = cell->n_misses = 0;
 }
 
+/* Which bits of the stream count: all, or those of a reader or writer only. */
+static void take_role(struct run *r, enum role role)
+{
+	r->keep = role == ROLE_READ ? ~OPERATION_PUT : ~UINT32_C(0);
+	r->force = role == ROLE_WRITE ? OPERATION_PUT : 0;
+}
+
+/* Others are measured beside this one. */
+static bool turn_sweeping(struct run *r)
+{
+	struct system_area *area = r->w->area;
+	unsigned phase;
+
+	atomic_fetch_add(&area->arrived, 1);
+	while ((phase = atomic_load(&area->phase)) != PHASE_REST &&
+	       phase != PHASE_QUIT) {
+		if (r->w->peer->sweep && r->w->peer->sweep(r->session) < 0)
+			return failed(r, "sweep", 0, -EIO);
+		sched_yield();
+	}
+	atomic_fetch_add(&area->finished, 1);
+	return true;
+}
+
 static bool turn(struct run *r)
 {
 	struct system_area *area = r->w->area;
@@ -293,6 +318,9 @@ static bool turn(struct run *r)
 	unsigned phase;
 	bool fine = true;
 
+	if (area->role[r->w->index] == ROLE_SWEEP)
+		return turn_sweeping(r);
+	take_role(r, area->role[r->w->index]);
 	memset(&cell->get, 0, sizeof cell->get);
 	memset(&cell->put, 0, sizeof cell->put);
 	/* One round before it says that it is here: pages and predictors. */
@@ -410,6 +438,7 @@ static void run_prepare(struct run *r, struct worker *w)
 	r->batch = plan->batch;
 	if ((w->peer->flags & PEER_PIPELINED) && r->batch == 1)
 		r->batch = plan->pipeline;
+	r->keep = ~UINT32_C(0);
 	r->write_step = w->peer->flags & PEER_TEARS ? 0 : 1;
 	r->n_round = r->batch >= ROUND ? 1 : ROUND / r->batch;
 	r->first = w->stream->operation;
@@ -424,6 +453,17 @@ static void run_prepare(struct run *r, struct worker *w)
 	r->keys = bench_alloc(n_items * BENCH_KEY_MAX);
 	r->gets = bench_alloc(n_items * sizeof *r->gets);
 	r->puts = bench_alloc(n_items * sizeof *r->puts);
+}
+
+void worker_victim(struct worker *w)
+{
+	struct run run;
+
+	run_prepare(&run, w);
+	if (w->peer->attach(w->shared, w->index, &run.session))
+		return;
+	while (round_counted(&run))
+		;
 }
 
 bool worker_run(struct worker *w)

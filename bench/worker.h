@@ -15,11 +15,13 @@
 #include <stdatomic.h>
 
 #include "counters.h"
-#include "latency.h"
+#include "times.h"
 #include "peer.h"
 #include "workload.h"
 
 enum phase { PHASE_REST, PHASE_WARM, PHASE_COUNT, PHASE_SAMPLE, PHASE_QUIT };
+
+enum role { ROLE_MIX, ROLE_READ, ROLE_WRITE, ROLE_SWEEP };
 
 struct worker_cell {
 	_Alignas(128) char why[200]; /* not empty: it failed, and why */
@@ -32,6 +34,7 @@ struct system_area {
 	_Alignas(128) atomic_uint phase; /* futex word */
 	atomic_uint turn;		 /* raised before a turn begins */
 	unsigned n_active;
+	enum role role[BENCH_WORKERS_MAX];
 	_Alignas(128) atomic_uint loaded; /* futex word */
 	atomic_uint ready;
 	atomic_uint arrived;
@@ -53,6 +56,9 @@ struct worker {
 
 /* All a worker does, until PHASE_QUIT. False: its cell says why. */
 bool worker_run(struct worker *worker);
+
+/* What is killed: attaches and works until somebody ends it. */
+void worker_victim(struct worker *worker);
 
 void worker_wake(atomic_uint *word, unsigned value);
 

@@ -111,6 +111,13 @@ static int larder_peer_get_many(void *session, struct bench_item *items,
 	return result;
 }
 
+static int larder_peer_sweep(void *session)
+{
+	int result = larder_maintain(session, 0);
+
+	return result < 0 ? result : 0;
+}
+
 static void larder_peer_detach(void *session)
 {
 	larder_detach_thread(session);
@@ -142,11 +149,13 @@ static void larder_peer_close(void *shared)
 const struct peer peer_larder = {
 	.name = "larder",
 	.about = "this cache",
+	.flags = PEER_SURVIVES,
 	.open = larder_peer_open,
 	.attach = larder_peer_attach,
 	.get = larder_peer_get,
 	.put = larder_peer_put,
 	.get_many = larder_peer_get_many,
+	.sweep = larder_peer_sweep,
 	.detach = larder_peer_detach,
 	.memory = larder_peer_memory,
 	.huge = larder_peer_huge,

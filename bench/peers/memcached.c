@@ -203,6 +203,7 @@ static void memcached_close(void *shared)
 const struct peer peer_memcached = {
 	.name = "memcached",
 	.about = "memcached over a Unix socket, a request at a time",
+	.flags = PEER_SURVIVES,
 	.program = "memcached",
 	.open = memcached_open,
 	.attach = memcached_attach,
@@ -219,7 +220,7 @@ const struct peer peer_memcached = {
 const struct peer peer_memcached_pipelined = {
 	.name = "memcached-pipelined",
 	.about = "the same, many requests in flight",
-	.flags = PEER_PIPELINED,
+	.flags = PEER_PIPELINED | PEER_SURVIVES,
 	.program = "memcached",
 	.open = pipelined_open,
 	.attach = memcached_attach,

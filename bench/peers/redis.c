@@ -193,6 +193,7 @@ static void redis_close(void *shared)
 const struct peer peer_redis = {
 	.name = "redis",
 	.about = "Redis over a Unix socket, a request at a time",
+	.flags = PEER_SURVIVES,
 	.program = "redis-server",
 	.open = redis_open,
 	.attach = redis_attach,
@@ -209,7 +210,7 @@ const struct peer peer_redis = {
 const struct peer peer_redis_pipelined = {
 	.name = "redis-pipelined",
 	.about = "the same, many requests in flight",
-	.flags = PEER_PIPELINED,
+	.flags = PEER_PIPELINED | PEER_SURVIVES,
 	.program = "redis-server",
 	.open = pipelined_open,
 	.attach = redis_attach,

@@ -6,8 +6,8 @@
  * at most 1.6 % too high. It holds no pointer and may lie in shared memory;
  * adding is for one thread, merging for whoever comes after it.
  */
-#ifndef LARDER_BENCH_LATENCY_H
-#define LARDER_BENCH_LATENCY_H
+#ifndef LARDER_BENCH_TIMES_H
+#define LARDER_BENCH_TIMES_H
 
 #include <stdint.h>
 #include <time.h>
