@@ -42,7 +42,7 @@ def opening(text, suffix):
     if not lines or SPDX not in lines[0]:
         return None
     rest = "\n".join(lines[1:]).lstrip()
-    if suffix in (".c", ".h"):
+    if suffix in (".c", ".h", ".pml"):
         match = re.match(r"/\*(.*?)\*/", rest, re.S)
         return re.sub(r"[\s*/]+", " ", match.group(1)).strip() if match else ""
     if suffix == ".py" or rest.startswith('"""'):
