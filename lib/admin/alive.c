@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-
 #define OWNER_DIED UINT32_C(0x40000000) /* FUTEX_OWNER_DIED */
 #define TID_MASK   UINT32_C(0x3fffffff) /* FUTEX_TID_MASK */
 
@@ -38,14 +36,6 @@ bool larder_alive_boot(const struct segment *s)
 	larder_boot_identity(boot_id, &time_namespace);
 	return memcmp(boot_id, s->sb->boot_id, sizeof boot_id) == 0 &&
 	       time_namespace == s->sb->time_namespace;
-}
-
-uint64_t larder_alive_now_ms(const struct segment *s)
-{
-	if (larder_alive_boot(s))
-		return larder_clock_ms();
-	return s->sb->created_ms +
-	       (larder_clock_unix_ms() - s->sb->created_unix_ms);
 }
 
 static bool same_pid_namespace(const struct slot *slot)

@@ -26,10 +26,6 @@ uint32_t larder_alive_count(const struct segment *s);
 /* Is the segment of the running boot and time namespace? */
 bool larder_alive_boot(const struct segment *s);
 
-/* Milliseconds on the segment's own clock. Another boot's is continued by the
- * wall clock. */
-uint64_t larder_alive_now_ms(const struct segment *s);
-
 /* The name of a process of our pid namespace, or "". */
 void larder_alive_command(const struct segment *s, uint32_t i, char *command,
 			  size_t n_command);

@@ -15,7 +15,7 @@
 #define LARDER_ADMIN_CHECK_H
 
 #include "admin/inspect.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "store/index.h"
 
 enum check_kind {

@@ -95,7 +95,7 @@ static int copy_part(struct larder_inspector *from, struct larder *to,
 	int result;
 
 	while (!(result = larder_snapshot_next(from->s, &cursor, &snap))) {
-		now = larder_alive_now_ms(from->s);
+		now = larder_inspect_now_ms(from);
 		if (bit_test(from->s->main_bits, snap.unit) != main_part ||
 		    !larder_snapshot_valid(from->s, &snap, now)) {
 			larder_snapshot_drop(&snap);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/flight.h"
 #include "cache/pattern.h"
 
@@ -56,9 +56,19 @@ int larder_inspect(const char *path, struct larder_inspector **result)
 		return error;
 	}
 	in->n_file = (uint64_t)st.st_size;
+	in->this_boot = larder_alive_boot(in->s);
 	in->last.bytes = in->last.room;
 	*result = in;
 	return 0;
+}
+
+uint64_t larder_inspect_now_ms(const struct larder_inspector *in)
+{
+	const struct superblock *sb = in->s->sb;
+
+	if (in->this_boot)
+		return larder_clock_ms();
+	return sb->created_ms + (larder_clock_unix_ms() - sb->created_unix_ms);
 }
 
 void larder_inspect_close(struct larder_inspector *in)
@@ -146,7 +156,7 @@ int larder_inspect_info(struct larder_inspector *in,
 	i.bytes_file = in->n_file;
 	i.created_unix_ms = sb->created_unix_ms;
 	i.created_boot_ms = sb->created_ms;
-	i.this_boot = larder_alive_boot(in->s);
+	i.this_boot = in->this_boot;
 	i.closed = (stamp & STAMP_CLOSED) != 0;
 	i.creator_pid = sb->creator_pid;
 	i.epoch = load_relaxed(&in->s->hot->epoch);
@@ -211,7 +221,7 @@ int larder_inspect_worker(struct larder_inspector *in, uint32_t i,
 		w.bytes_leased = load_relaxed(&slot->leased_units)
 				 << UNIT_SHIFT;
 		attached = load_relaxed(&slot->attached_ms);
-		now = larder_alive_now_ms(s);
+		now = larder_inspect_now_ms(in);
 		w.attached_ms = now > attached ? now - attached : 0;
 		if (w.state == LARDER_WORKER_LIVE)
 			larder_alive_command(s, i, w.command, sizeof w.command);
@@ -256,7 +266,7 @@ static bool read_flight(struct segment *s, uint32_t i, uint64_t now,
 int larder_inspect_flight(struct larder_inspector *in, uint64_t *cursor,
 			  struct larder_flight_info *info)
 {
-	uint64_t now = larder_alive_now_ms(in->s);
+	uint64_t now = larder_inspect_now_ms(in);
 
 	for (; *cursor < in->s->sb->n_flights; ++*cursor) {
 		struct larder_flight_info f = {0};
@@ -299,7 +309,7 @@ static bool read_pattern(struct segment *s, uint32_t i, uint64_t now,
 int larder_inspect_pattern(struct larder_inspector *in, uint64_t *cursor,
 			   struct larder_pattern_info *info)
 {
-	uint64_t now = larder_alive_now_ms(in->s);
+	uint64_t now = larder_inspect_now_ms(in);
 
 	for (; *cursor < N_PATTERNS; ++*cursor) {
 		struct larder_pattern_info p = {0};

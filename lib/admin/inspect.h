@@ -12,6 +12,7 @@
 
 struct larder_inspector {
 	struct segment *s;
+	bool this_boot;	      /* when it was mapped */
 	uint64_t n_file;      /* bytes of the file when it was mapped */
 	struct snapshot last; /* of the walk */
 	bool has_last;
@@ -19,6 +20,10 @@ struct larder_inspector {
 	uint32_t last_at;
 	uint64_t last_cursor; /* just past the last one */
 };
+
+/* Milliseconds on the segment's own clock. Another boot's is continued by the
+ * wall clock. */
+uint64_t larder_inspect_now_ms(const struct larder_inspector *inspector);
 
 /* Copy what the library knows into a structure of the caller's age. False if
  * its size makes no sense. */

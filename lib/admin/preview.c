@@ -73,7 +73,7 @@ int larder_inspect_preview(struct larder_inspector *in, char kind,
 {
 	const struct target t = {kind, text, n_text, match};
 	uint64_t cursor = 0, entries = 0, bytes = 0;
-	uint64_t now = larder_alive_now_ms(in->s);
+	uint64_t now = larder_inspect_now_ms(in);
 	struct snapshot snap;
 	int result;
 

@@ -9,6 +9,7 @@
 
 #include "admin/check.h"
 #include "admin/repair.h"
+#include "base/clock.h"
 #include "cache/flight.h"
 #include "cache/fresh.h"
 #include "cache/pattern.h"
@@ -76,7 +77,7 @@ static void repair_pattern(struct repair *r, uint32_t i)
 		store_relaxed(at, pattern_word(pattern_number(word),
 					       pattern_generation(word),
 					       PATTERN_SETTLED));
-		store_relaxed(&p->created_ms, larder_alive_now_ms(s));
+		store_relaxed(&p->created_ms, larder_clock_ms());
 		return;
 	}
 	if (state != PATTERN_CLAIMED ||

@@ -114,7 +114,7 @@ int larder_usage(struct larder *h, struct larder_usage *usage)
 
 	if (!h || !usage)
 		return -EINVAL;
-	s = atomic_load(&h->segment);
+	s = load_acquire(&h->segment);
 	larder_usage_of(s, &u);
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		u.n_workers += larder_alive_word(s, i) == LARDER_WORKER_LIVE;

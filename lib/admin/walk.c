@@ -49,7 +49,7 @@ int larder_inspect_walk(struct larder_inspector *in, uint64_t *cursor,
 	in->has_last = true;
 	in->last_tag = in->last_at = 0;
 	in->last_cursor = *cursor;
-	larder_snapshot_walk_entry(in->s, &in->last, larder_alive_now_ms(in->s),
+	larder_snapshot_walk_entry(in->s, &in->last, larder_inspect_now_ms(in),
 				   entry);
 	return LARDER_OK;
 }

@@ -143,6 +143,7 @@ int cli_sweep_run(const struct cli_verb *, int, char **);
 int cli_invalidate_run(const struct cli_verb *, int, char **);
 int cli_flights_run(const struct cli_verb *, int, char **);
 int cli_patterns_run(const struct cli_verb *, int, char **);
+int cli_ages_run(const struct cli_verb *, int, char **);
 int cli_classes_run(const struct cli_verb *, int, char **);
 int cli_top_run(const struct cli_verb *, int, char **);
 int cli_destroy_run(const struct cli_verb *, int, char **);

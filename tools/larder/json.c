@@ -9,15 +9,51 @@
 static int depth;
 static bool first = true;
 
+/* Bytes of the UTF-8 sequence that begins here, 0 if none does. */
+static int sequence(const unsigned char *c)
+{
+	int n = *c < 0x80    ? 1
+		: *c < 0xc2  ? 0
+		: *c < 0xe0  ? 2
+		: *c < 0xf0  ? 3
+		: *c <= 0xf4 ? 4
+			     : 0;
+
+	for (int i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* Neither longer than need be, nor a surrogate, nor beyond Unicode. */
+	if ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f) ||
+	    (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static bool is_utf8(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	while (*c) {
+		int n = sequence(c);
+
+		if (!n)
+			return false;
+		c += n;
+	}
+	return true;
+}
+
 static void string(const char *text)
 {
+	bool utf8 = is_utf8(text);
+
 	putchar('"');
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
 		if (c == '"' || c == '\\')
 			printf("\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
+		else if (c < 0x20 || c == 0x7f || (c > 0x7f && !utf8))
 			printf("\\u%04x", c);
 		else
 			putchar(c);

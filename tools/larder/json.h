@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writing JSON to standard output, one value after the other. The writer keeps
- * commas and indentation; names are NULL inside of arrays. Text is taken for
- * Latin-1 where it is no ASCII: callers escape binary keys first.
+ * commas and indentation; names are NULL inside of arrays. Text that is
+ * no UTF-8 is taken for Latin-1; callers escape binary keys first.
  */
 #ifndef LARDER_TOOL_JSON_H
 #define LARDER_TOOL_JSON_H

@@ -38,6 +38,10 @@ const struct cli_verb cli_verbs[] = {
 	 "Print how pages and objects are divided among the sizes. 'runs' are "
 	 "entries larger than\na page.",
 	 cli_classes_run},
+	{"ages", "SEGMENT", "how old entries are, and how much in use",
+	 "Print how many entries are of what age, in which part of the CLOCK, "
+	 "and how many hits\n(0 to 3) they had since a hand last passed.",
+	 cli_ages_run},
 	{"ls", "SEGMENT", "list entries",
 	 "List entries while the segment is in use. Without --sort they come "
 	 "in no order, and at\nonce. Bytes of a key that are not printable "

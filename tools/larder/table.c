@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables: table.h. */
+/* Tables for eyes over libsmartcols, cells in the order of the columns:
+ * table.h. */
 #include "table.h"
 
 #include <libsmartcols.h>

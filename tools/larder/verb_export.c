@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 #include "show.h"
@@ -33,9 +34,29 @@ static void gauge(const char *name, const char *help, uint64_t n)
 	printf("%" PRIu64 "\n", n);
 }
 
+/* Base units only: what the library counts in nanoseconds goes out in
+ * seconds. */
+static void counter(size_t i, uint64_t n)
+{
+	const char *own = larder_counter_name(i);
+	size_t length = strlen(own);
+	char name[96];
+
+	if (length > 3 && !strcmp(own + length - 3, "_ns")) {
+		snprintf(name, sizeof name, "%.*s_seconds_total",
+			 (int)length - 3, own);
+		metric(name, "counter", larder_counter_help(i));
+		printf("%.9f\n", (double)n / 1e9);
+		return;
+	}
+	snprintf(name, sizeof name, "%s_total", own);
+	metric(name, "counter", larder_counter_help(i));
+	printf("%" PRIu64 "\n", n);
+}
+
 int cli_export_run(const struct cli_verb *verb, int argc, char **argv)
 {
-	char **arguments = cli_parse(verb, NULL, argc, argv, 1, 1), name[96];
+	char **arguments = cli_parse(verb, NULL, argc, argv, 1, 1);
 	struct larder_inspector *in;
 	struct sample s;
 	int status;
@@ -62,11 +83,8 @@ int cli_export_run(const struct cli_verb *verb, int argc, char **argv)
 	metric("overhead_bytes_per_entry", "gauge",
 	       "Header, index and eviction state of an entry");
 	printf("%.6g\n", s.info.overhead_per_entry);
-	for (size_t i = 0; i < larder_n_counters(); i++) {
-		snprintf(name, sizeof name, "%s_total", larder_counter_name(i));
-		metric(name, "counter", larder_counter_help(i));
-		printf("%" PRIu64 "\n", s.counters[i]);
-	}
+	for (size_t i = 0; i < larder_n_counters(); i++)
+		counter(i, s.counters[i]);
 	sample_drop(&s);
 	return CLI_FINE;
 }

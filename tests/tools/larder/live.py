@@ -63,7 +63,7 @@ def workers_are_named(tool):
 def looking_takes_no_slot(tool):
     s = tool.fresh("s", "--slots", "1")
     with Holder(s, "attach"):
-        for verb in ("info", "stat", "workers", "ls", "check", "classes",
+        for verb in ("info", "stat", "workers", "ls", "check", "ages", "classes",
                      "flights", "patterns", "export"):
             tool.run(verb, s)
         tool.run("invalidate", s, "--all", "--dry-run")
@@ -76,7 +76,7 @@ def read_only_file(tool):
     tool.run("put", s, "k", "v")
     before = open(s, "rb").read()
     os.chmod(s, 0o400)
-    for verb in ("info", "stat", "workers", "ls", "check", "classes",
+    for verb in ("info", "stat", "workers", "ls", "check", "ages", "classes",
                  "flights", "patterns", "export"):
         tool.run(verb, s)
     equal(open(s, "rb").read() == before, True, "not a byte was changed")

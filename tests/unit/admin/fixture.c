@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See fixture.h. */
+/* A segment in a memfd with entries of every shape, looked at by path:
+ * fixture.h. */
 #include "fixture.h"
 
 #include <stdio.h>
