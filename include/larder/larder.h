@@ -71,54 +71,55 @@ extern "C" {
 enum {
 	LARDER_KEY_MIN = 1,
 	LARDER_KEY_MAX = 1024,
-	LARDER_TAGS_MAX = 1000,    /* tags of one entry */
-	LARDER_TAG_MAX = 255,      /* bytes of one tag, at least 1 */
-	LARDER_PATTERN_MAX = 255,  /* bytes of one pattern */
-	LARDER_SLOTS_MAX = 4096,   /* attached threads */
-	LARDER_LEASES_MAX = 5,     /* leases one thread may hold at once */
+	LARDER_TAGS_MAX = 1000,	  /* tags of one entry */
+	LARDER_TAG_MAX = 255,	  /* bytes of one tag, at least 1 */
+	LARDER_PATTERN_MAX = 255, /* bytes of one pattern */
+	LARDER_SLOTS_MAX = 4096,  /* attached threads */
+	LARDER_LEASES_MAX = 5,	  /* leases one thread may hold at once */
 	LARDER_REGION_NAME_MAX = 63,
 };
-#define LARDER_SEGMENT_MIN ((uint64_t)1 << 20)
-#define LARDER_SEGMENT_MAX ((uint64_t)1 << 38)
+#define LARDER_SEGMENT_MIN     ((uint64_t)1 << 20)
+#define LARDER_SEGMENT_MAX     ((uint64_t)1 << 38)
 #define LARDER_SEGMENT_DEFAULT ((uint64_t)32 << 20)
 
 /** What an operation found or did; none of these is a failure. */
 enum larder_outcome {
-	LARDER_OK = 0,          /* done; for a get: a hit */
-	LARDER_MISS = 1,        /* no such entry, or not valid any more */
-	LARDER_STALE = 2,       /* a value past its soft TTL (or kept on error) */
-	LARDER_LEAD = 3,        /* compute it: the caller leads this fill */
-	LARDER_WAIT = 4,        /* somebody else computes it */
-	LARDER_EXISTS = 5,      /* add: there is an entry */
-	LARDER_CHANGED = 6,     /* cas: the version is another one now */
-	LARDER_NEWER = 7,       /* fill: somebody put directly meanwhile */
-	LARDER_STALE_FILL = 8,  /* fill: invalidated since the token was taken */
-	LARDER_NO_SPACE = 9,    /* nothing could be evicted in time */
+	LARDER_OK = 0,	    /* done; for a get: a hit */
+	LARDER_MISS = 1,    /* no such entry, or not valid any more */
+	LARDER_STALE = 2,   /* a value past its soft TTL (or kept on error) */
+	LARDER_LEAD = 3,    /* compute it: the caller leads this fill */
+	LARDER_WAIT = 4,    /* somebody else computes it */
+	LARDER_EXISTS = 5,  /* add: there is an entry */
+	LARDER_CHANGED = 6, /* cas: the version is another one now */
+	LARDER_NEWER = 7,   /* fill: somebody put directly meanwhile */
+	LARDER_STALE_FILL = 8, /* fill: invalidated since the token was taken */
+	LARDER_NO_SPACE = 9,   /* nothing could be evicted in time */
 	LARDER_LEASE_LIMIT = 10, /* too much leased already: copy instead */
-	LARDER_KEEP_LIMIT = 11, /* entries with LARDER_KEEP reached 1/32 */
-	LARDER_TIMEOUT = 12,    /* waited as long as allowed: compute yourself */
+	LARDER_KEEP_LIMIT = 11,	 /* entries with LARDER_KEEP reached 1/32 */
+	LARDER_TIMEOUT = 12, /* waited as long as allowed: compute yourself */
 	LARDER_NOT_COUNTER = 13, /* the entry there is no 8-byte counter */
-	LARDER_TRUNCATED = 14,  /* buffer too small: its size's bytes copied */
-	LARDER_KEPT = 15,       /* entry has LARDER_KEEP: not removed */
-	LARDER_END = 16,        /* a walk is over */
+	LARDER_TRUNCATED = 14,	 /* buffer too small: its size's bytes copied */
+	LARDER_KEPT = 15,	 /* entry has LARDER_KEEP: not removed */
+	LARDER_END = 16,	 /* a walk is over */
 };
 
 /** Failures that no errno names. All are negative. */
 enum larder_error {
-	LARDER_ERR_NOT_LARDER = -1001,  /* no larder segment */
-	LARDER_ERR_VERSION = -1002,     /* of another layout version */
+	LARDER_ERR_NOT_LARDER = -1001,	/* no larder segment */
+	LARDER_ERR_VERSION = -1002,	/* of another layout version */
 	LARDER_ERR_FINGERPRINT = -1003, /* of another architecture or libc */
 	LARDER_ERR_BYTE_ORDER = -1004,
-	LARDER_ERR_TRUNCATED = -1005,   /* file shorter than the segment */
-	LARDER_ERR_DAMAGED = -1006,     /* superblock contradicts itself */
-	LARDER_ERR_OTHER_BOOT = -1007,  /* of another boot or time namespace */
-	LARDER_ERR_NO_MEMBARRIER = -1008, /* segment needs it, process lacks it */
-	LARDER_ERR_SLOTS_FULL = -1009,  /* every worker slot is taken */
-	LARDER_ERR_CLOSED = -1010,      /* put aside; open the new one */
-	LARDER_ERR_UNFINISHED = -1011,  /* its creation never finished */
+	LARDER_ERR_TRUNCATED = -1005,  /* file shorter than the segment */
+	LARDER_ERR_DAMAGED = -1006,    /* superblock contradicts itself */
+	LARDER_ERR_OTHER_BOOT = -1007, /* of another boot or time namespace */
+	LARDER_ERR_NO_MEMBARRIER =
+		-1008,			/* segment needs it, process lacks it */
+	LARDER_ERR_SLOTS_FULL = -1009,	/* every worker slot is taken */
+	LARDER_ERR_CLOSED = -1010,	/* put aside; open the new one */
+	LARDER_ERR_UNFINISHED = -1011,	/* its creation never finished */
 	LARDER_ERR_NESTED_FILL = -1012, /* fill of a key inside its own fill */
 	LARDER_ERR_REGION_SIZE = -1013, /* region exists with other sizes */
-	LARDER_ERR_COMPUTE = -1014,     /* fetch: the compute callback failed */
+	LARDER_ERR_COMPUTE = -1014,	/* fetch: the compute callback failed */
 };
 
 struct larder; /* a handle: one attached segment, shared by all threads */
@@ -138,28 +139,28 @@ LARDER_API const char *larder_version(void);
 enum larder_policy {
 	LARDER_POLICY_DEFAULT = 0, /* FIN */
 	LARDER_POLICY_CLOCK = 1,   /* one hand, 2-bit counters */
-	LARDER_POLICY_BASE = 2,    /* two hands and a ghost (S3-FIFO as CLOCK) */
-	LARDER_POLICY_FIN = 3,     /* BASE, adaptive, guarded against loops */
-	LARDER_POLICY_COST = 4,    /* FIN that spares what was dear to compute */
+	LARDER_POLICY_BASE = 2, /* two hands and a ghost (S3-FIFO as CLOCK) */
+	LARDER_POLICY_FIN = 3,	/* BASE, adaptive, guarded against loops */
+	LARDER_POLICY_COST = 4, /* FIN that spares what was dear to compute */
 };
 
 enum larder_create_flags {
 	LARDER_CREATE_FENCED = 1u << 0, /* never rely on membarrier */
-	LARDER_CREATE_EXCL = 1u << 1,   /* fail with -EEXIST if there is one */
+	LARDER_CREATE_EXCL = 1u << 1,	/* fail with -EEXIST if there is one */
 };
 
 struct larder_create_options {
 	size_t size_of;
-	uint64_t bytes;        /* 0: LARDER_SEGMENT_DEFAULT; all reserved */
-	uint32_t mode;         /* permission bits; 0: 0600 */
-	uint32_t flags;        /* enum larder_create_flags */
-	int64_t group;         /* owning group id; 0: the creator's own */
-	uint32_t n_slots;      /* attached threads; 0: bytes / 256 KiB in 64..4096 */
-	uint32_t policy;       /* enum larder_policy */
-	uint64_t max_entries;  /* most entries; 0: only memory bounds them */
-	uint64_t entry_hint;   /* typical bytes of key and value; 0: 272 */
-	uint64_t ttl_ms;       /* of entries put without one; 0: for ever */
-	uint64_t pattern_ms;   /* longest fill a pattern waits for; 0: 60000 */
+	uint64_t bytes;	  /* 0: LARDER_SEGMENT_DEFAULT; all reserved */
+	uint32_t mode;	  /* permission bits; 0: 0600 */
+	uint32_t flags;	  /* enum larder_create_flags */
+	int64_t group;	  /* owning group id; 0: the creator's own */
+	uint32_t n_slots; /* attached threads; 0: bytes / 256 KiB in 64..4096 */
+	uint32_t policy;  /* enum larder_policy */
+	uint64_t max_entries; /* most entries; 0: only memory bounds them */
+	uint64_t entry_hint;  /* typical bytes of key and value; 0: 272 */
+	uint64_t ttl_ms;      /* of entries put without one; 0: for ever */
+	uint64_t pattern_ms;  /* longest fill a pattern waits for; 0: 60000 */
 };
 
 /**
@@ -184,23 +185,24 @@ LARDER_API int larder_default_path(const char *name, char *path, size_t n_path);
  * -EINVAL (a size or count out of range), -ENOSPC, -EACCES, ... [T]
  */
 LARDER_API int larder_create(const char *path,
-                             const struct larder_create_options *options);
+			     const struct larder_create_options *options);
 
 /** The same in a memfd that forked or executed children inherit. *@fd is
  *  owned by the caller and has no close-on-exec flag. [T] */
 LARDER_API int larder_create_fd(const struct larder_create_options *options,
-                                int *fd);
+				int *fd);
 
 enum larder_open_flags {
-	LARDER_OPEN_CREATE = 1u << 0,   /* create it if there is none */
-	LARDER_OPEN_RECREATE = 1u << 1, /* put a damaged one aside, start anew */
-	LARDER_OPEN_HUGE = 1u << 2,     /* ask for huge pages; see larder_huge() */
+	LARDER_OPEN_CREATE = 1u << 0, /* create it if there is none */
+	LARDER_OPEN_RECREATE = 1u
+			       << 1, /* put a damaged one aside, start anew */
+	LARDER_OPEN_HUGE = 1u << 2,  /* ask for huge pages; see larder_huge() */
 };
 
 struct larder_open_options {
 	size_t size_of;
-	uint32_t flags;                       /* enum larder_open_flags */
-	uint32_t reserved;                    /* zero */
+	uint32_t flags;				    /* enum larder_open_flags */
+	uint32_t reserved;			    /* zero */
 	const struct larder_create_options *create; /* with CREATE, RECREATE */
 };
 
@@ -218,13 +220,13 @@ struct larder_open_options {
  * Return: 0, -ENOENT, -EACCES, -EROFS, enum larder_error. [T]
  */
 LARDER_API int larder_open(const char *path,
-                           const struct larder_open_options *options,
-                           struct larder **handle);
+			   const struct larder_open_options *options,
+			   struct larder **handle);
 
 /** Attach to a segment by an inherited descriptor; the library keeps its own
  *  duplicate. Return as larder_open(). [T] */
 LARDER_API int larder_open_fd(int fd, const struct larder_open_options *options,
-                              struct larder **handle);
+			      struct larder **handle);
 
 /**
  * larder_close() - detach, release this process's slots, unmap
@@ -258,7 +260,7 @@ LARDER_API const char *larder_path(struct larder *handle);
 /* Reading                                                             */
 
 enum larder_entry_flags {
-	LARDER_KEEP = 1u << 0,     /* exempt from eviction, expiry, invalidation */
+	LARDER_KEEP = 1u << 0, /* exempt from eviction, expiry, invalidation */
 	LARDER_NEGATIVE = 1u << 1, /* the stored fact is "there is nothing" */
 	LARDER_COUNTER = 1u << 2,  /* 8 bytes, changed by larder_increment() */
 	LARDER_REGION = 1u << 3,   /* memory of larder_region(); not a value */
@@ -266,17 +268,17 @@ enum larder_entry_flags {
 
 /** What is known of an entry beside its bytes. */
 struct larder_info {
-	size_t size_of;        /* set by the caller */
+	size_t size_of; /* set by the caller */
 	uint64_t n_value;
-	uint64_t version;      /* never repeats; what larder_cas() compares */
+	uint64_t version; /* never repeats; what larder_cas() compares */
 	uint64_t age_ms;
-	uint64_t soft_left_ms; /* UINT64_MAX: never stale */
-	uint64_t ttl_left_ms;  /* UINT64_MAX: never expires */
-	uint64_t cost_ns;      /* as put; 0: unknown */
-	uint64_t hits;         /* estimate: one hit in 64 is counted */
-	uint32_t flags;        /* enum larder_entry_flags */
+	uint64_t soft_left_ms;	/* UINT64_MAX: never stale */
+	uint64_t ttl_left_ms;	/* UINT64_MAX: never expires */
+	uint64_t cost_ns;	/* as put; 0: unknown */
+	uint64_t hits;		/* estimate: one hit in 64 is counted */
+	uint32_t flags;		/* enum larder_entry_flags */
 	uint32_t stored_by_pid; /* 0: that worker is gone */
-	uint32_t cross_worker; /* 1: stored by another worker than this one */
+	uint32_t cross_worker;	/* 1: stored by another worker than this one */
 	uint32_t n_tags;
 };
 
@@ -291,12 +293,12 @@ struct larder_info {
  * [T] [W] No system call, no allocation, no atomic read-modify-write.
  */
 LARDER_API int larder_get(struct larder *handle, const void *key, size_t n_key,
-                          void *value, size_t n_buffer, size_t *n_value);
+			  void *value, size_t n_buffer, size_t *n_value);
 
 /** larder_get() that also tells about the entry. [T] [W] */
 LARDER_API int larder_get_info(struct larder *handle, const void *key,
-                               size_t n_key, void *value, size_t n_buffer,
-                               struct larder_info *info);
+			       size_t n_key, void *value, size_t n_buffer,
+			       struct larder_info *info);
 
 /** One key of larder_get_many(). */
 struct larder_get_item {
@@ -305,21 +307,21 @@ struct larder_get_item {
 	void *value;
 	size_t n_buffer;
 	size_t n_value; /* written as by larder_get() */
-	int result;     /* what larder_get() would have returned */
-	int reserved;   /* zero */
+	int result;	/* what larder_get() would have returned */
+	int reserved;	/* zero */
 };
 
 /** Get @n_items keys, hiding memory latency by prefetching all of them ahead.
  *  Return: 0 (each item has its own result) or a failure of all. [T] [W] */
 LARDER_API int larder_get_many(struct larder *handle,
-                               struct larder_get_item *items, size_t n_items);
+			       struct larder_get_item *items, size_t n_items);
 
 /** A leased value: bytes that stay put until larder_release(). */
 struct larder_view {
 	const void *value; /* in the segment; read only */
 	uint64_t n_value;
 	uint64_t version;
-	uint64_t lease;    /* the library's own */
+	uint64_t lease; /* the library's own */
 };
 
 /**
@@ -328,12 +330,13 @@ struct larder_view {
  * Leased bytes neither move nor change, even when the key is replaced, evicted
  * or invalidated meanwhile. A holder that is killed loses its leases; one that
  * is stopped keeps at most its own LARDER_LEASES_MAX entries from being reused.
- * A worker may hold 1/32 of the segment leased; its first lease is always given.
+ * A worker may hold 1/32 of the segment leased; its first lease is always
+ * given.
  *
  * Return: LARDER_OK, LARDER_MISS, LARDER_LEASE_LIMIT. [T] [W]
  */
-LARDER_API int larder_lease(struct larder *handle, const void *key, size_t n_key,
-                            struct larder_view *view);
+LARDER_API int larder_lease(struct larder *handle, const void *key,
+			    size_t n_key, struct larder_view *view);
 
 /** End a lease on the thread that took it; @view is zeroed. [T] [W] */
 LARDER_API void larder_release(struct larder *handle, struct larder_view *view);
@@ -354,15 +357,15 @@ struct larder_token {
 
 struct larder_put_options {
 	size_t size_of;
-	uint64_t ttl_ms;        /* hard; 0: the segment's default; UINT64_MAX: never */
-	uint64_t soft_ttl_ms;   /* from then on stale; 0: none */
+	uint64_t ttl_ms; /* hard; 0: the segment's default; UINT64_MAX: never */
+	uint64_t soft_ttl_ms;	 /* from then on stale; 0: none */
 	uint32_t jitter_percent; /* shorten both by up to this much at random */
-	uint32_t flags;         /* LARDER_KEEP, LARDER_NEGATIVE */
-	uint64_t cost_ns;       /* what computing it took; 0: unknown */
+	uint32_t flags;		 /* LARDER_KEEP, LARDER_NEGATIVE */
+	uint64_t cost_ns;	 /* what computing it took; 0: unknown */
 	const struct larder_tag *tags;
-	size_t n_tags;          /* at most LARDER_TAGS_MAX */
+	size_t n_tags;			  /* at most LARDER_TAGS_MAX */
 	const struct larder_token *token; /* NULL: current as of this call */
-	uint64_t *version;      /* written with the new version; may be NULL */
+	uint64_t *version; /* written with the new version; may be NULL */
 };
 
 /**
@@ -377,26 +380,26 @@ struct larder_put_options {
  * large). [T] [E]
  */
 LARDER_API int larder_put(struct larder *handle, const void *key, size_t n_key,
-                          const void *value, size_t n_value,
-                          const struct larder_put_options *options);
+			  const void *value, size_t n_value,
+			  const struct larder_put_options *options);
 
 /** Store only if there is no valid entry. Return as larder_put(), or
  *  LARDER_EXISTS. [T] [E] */
 LARDER_API int larder_add(struct larder *handle, const void *key, size_t n_key,
-                          const void *value, size_t n_value,
-                          const struct larder_put_options *options);
+			  const void *value, size_t n_value,
+			  const struct larder_put_options *options);
 
 /** Store only if there is a valid entry. Return as larder_put(), or
  *  LARDER_MISS. [T] [E] */
 LARDER_API int larder_replace(struct larder *handle, const void *key,
-                              size_t n_key, const void *value, size_t n_value,
-                              const struct larder_put_options *options);
+			      size_t n_key, const void *value, size_t n_value,
+			      const struct larder_put_options *options);
 
 /** Store only if the entry's version is @version. Return as larder_put(), or
  *  LARDER_CHANGED, LARDER_MISS. [T] [E] */
 LARDER_API int larder_cas(struct larder *handle, const void *key, size_t n_key,
-                          uint64_t version, const void *value, size_t n_value,
-                          const struct larder_put_options *options);
+			  uint64_t version, const void *value, size_t n_value,
+			  const struct larder_put_options *options);
 
 /**
  * larder_increment() - add to a 64-bit counter, atomically
@@ -409,26 +412,26 @@ LARDER_API int larder_cas(struct larder *handle, const void *key, size_t n_key,
  * Return: LARDER_OK, LARDER_NOT_COUNTER, LARDER_NO_SPACE. [T] [E]
  */
 LARDER_API int larder_increment(struct larder *handle, const void *key,
-                                size_t n_key, int64_t delta, uint64_t initial,
-                                const struct larder_put_options *options,
-                                uint64_t *result);
+				size_t n_key, int64_t delta, uint64_t initial,
+				const struct larder_put_options *options,
+				uint64_t *result);
 
 /** Move an entry's expiry: @ttl_ms from now, UINT64_MAX for never. An entry
  *  that was put without any TTL is rewritten. Return: LARDER_OK, LARDER_MISS,
  *  LARDER_NO_SPACE. [T] [E] */
-LARDER_API int larder_touch(struct larder *handle, const void *key, size_t n_key,
-                            uint64_t ttl_ms);
+LARDER_API int larder_touch(struct larder *handle, const void *key,
+			    size_t n_key, uint64_t ttl_ms);
 
 /** Take an entry away. Stops no fill that is under way; invalidating the key
  *  does. Entries with LARDER_KEEP go too. Return: LARDER_OK, LARDER_MISS.
  *  [T] [W] */
 LARDER_API int larder_remove(struct larder *handle, const void *key,
-                             size_t n_key);
+			     size_t n_key);
 
 /** Remove only if the entry's version is @version. Return: LARDER_OK,
  *  LARDER_MISS, LARDER_CHANGED. [T] [W] */
 LARDER_API int larder_remove_version(struct larder *handle, const void *key,
-                                     size_t n_key, uint64_t version);
+				     size_t n_key, uint64_t version);
 
 /* ------------------------------------------------------------------ */
 /* Invalidation                                                        */
@@ -443,11 +446,11 @@ LARDER_API int larder_remove_version(struct larder *handle, const void *key,
  * invalid, never too little. Return: LARDER_OK. [T] [W]
  */
 LARDER_API int larder_invalidate_tag(struct larder *handle, const char *tag,
-                                     size_t n_tag);
+				     size_t n_tag);
 
 /** The same for one key: what is stored and what is being computed. [T] [W] */
 LARDER_API int larder_invalidate_key(struct larder *handle, const void *key,
-                                     size_t n_key);
+				     size_t n_key);
 
 /** The same for everything. [T] [W] */
 LARDER_API int larder_invalidate_all(struct larder *handle);
@@ -461,20 +464,20 @@ enum larder_match {
 /**
  * larder_invalidate_match() - the same for a glob
  *
- * '*' any bytes, '?' one byte, '[a-z]' and '[!a-z]' classes, '\' escapes. Bytes,
- * not characters. Effective when the call returns; at most 64 patterns are kept
- * at a time, swept away in the background (when all 64 are taken, the oldest is
- * retired early, which may refuse innocent fills: counted).
+ * '*' any bytes, '?' one byte, '[a-z]' and '[!a-z]' classes, '\' escapes.
+ * Bytes, not characters. Effective when the call returns; at most 64 patterns
+ * are kept at a time, swept away in the background (when all 64 are taken, the
+ * oldest is retired early, which may refuse innocent fills: counted).
  *
  * Return: LARDER_OK, -EINVAL (a class or escape that does not end). [T] [W]
  */
 LARDER_API int larder_invalidate_match(struct larder *handle,
-                                       const char *pattern, size_t n_pattern,
-                                       enum larder_match match);
+				       const char *pattern, size_t n_pattern,
+				       enum larder_match match);
 
 /** Does @pattern match these bytes? 1, 0, or -EINVAL. [T] [W] */
 LARDER_API int larder_glob(const char *pattern, size_t n_pattern,
-                           const void *bytes, size_t n_bytes);
+			   const void *bytes, size_t n_bytes);
 
 /* ------------------------------------------------------------------ */
 /* Filling a miss once                                                 */
@@ -488,17 +491,18 @@ struct larder_fill {
 
 struct larder_fill_options {
 	size_t size_of;
-	uint64_t wait_ms;       /* follow a leader this long; 0: 10000 */
-	uint64_t lead_ms;       /* a leader older than this is given up; 0: 60000 */
-	uint64_t stale_error_ms; /* past the hard TTL, served if compute fails */
-	uint32_t flags;         /* zero */
-	uint32_t reserved;      /* zero */
+	uint64_t wait_ms; /* follow a leader this long; 0: 10000 */
+	uint64_t lead_ms; /* a leader older than this is given up; 0: 60000 */
+	uint64_t
+		stale_error_ms; /* past the hard TTL, served if compute fails */
+	uint32_t flags;		/* zero */
+	uint32_t reserved;	/* zero */
 };
 
 /** Take a token by hand: what a computation that begins now will have seen.
  *  For callers that do their own single flight, or want none. [T] [W] */
-LARDER_API int larder_token(struct larder *handle, const void *key, size_t n_key,
-                            struct larder_token *token);
+LARDER_API int larder_token(struct larder *handle, const void *key,
+			    size_t n_key, struct larder_token *token);
 
 /**
  * larder_fill_begin() - a hit, a stale value, the lead, or somebody to wait for
@@ -514,31 +518,32 @@ LARDER_API int larder_token(struct larder *handle, const void *key, size_t n_key
  * LARDER_ERR_NESTED_FILL: this thread leads this very key already. [T] [W]
  */
 LARDER_API int larder_fill_begin(struct larder *handle, const void *key,
-                                 size_t n_key,
-                                 const struct larder_fill_options *options,
-                                 struct larder_fill *fill,
-                                 struct larder_view *view);
+				 size_t n_key,
+				 const struct larder_fill_options *options,
+				 struct larder_fill *fill,
+				 struct larder_view *view);
 
 /** Store the leader's result under its token and release the followers.
  *  Return as larder_put() with a token; the fill is over in any case. @token of
  *  @options is ignored. [T] [E] */
 LARDER_API int larder_fill_put(struct larder *handle, struct larder_fill *fill,
-                               const void *value, size_t n_value,
-                               const struct larder_put_options *options);
+			       const void *value, size_t n_value,
+			       const struct larder_put_options *options);
 
 /** End a fill without a result: a leader lets one follower lead. [T] [W] */
 LARDER_API void larder_fill_abandon(struct larder *handle,
-                                    struct larder_fill *fill);
+				    struct larder_fill *fill);
 
 /** Sleep until the leader is done. LARDER_OK or LARDER_STALE with @view,
  *  LARDER_LEAD (it died, failed or was refused), LARDER_TIMEOUT (compute
- *  yourself; the fill is over). A dead leader is noticed in about 5 ms. [T] [B] */
+ *  yourself; the fill is over). A dead leader is noticed in about 5 ms. [T] [B]
+ */
 LARDER_API int larder_fill_wait(struct larder *handle, struct larder_fill *fill,
-                                struct larder_view *view);
+				struct larder_view *view);
 
 /** The same without sleeping: also LARDER_WAIT. [T] [W] */
 LARDER_API int larder_fill_poll(struct larder *handle, struct larder_fill *fill,
-                                struct larder_view *view);
+				struct larder_view *view);
 
 /** A descriptor that becomes readable when polling a LARDER_WAIT fill of this
  *  process is worth it. One per process and handle, watched by one helper
@@ -547,15 +552,15 @@ LARDER_API int larder_fill_fd(struct larder *handle);
 
 /** The token of a fill that the caller leads. [T] [W] */
 LARDER_API int larder_fill_token(const struct larder_fill *fill,
-                                 struct larder_token *token);
+				 struct larder_token *token);
 
 /** A buffer that a compute callback fills through larder_result_set(). */
 struct larder_result;
 
 /** Give the computed bytes (copied) and how to store them (may be NULL). */
-LARDER_API int larder_result_set(struct larder_result *result, const void *value,
-                                 size_t n_value,
-                                 const struct larder_put_options *options);
+LARDER_API int larder_result_set(struct larder_result *result,
+				 const void *value, size_t n_value,
+				 const struct larder_put_options *options);
 
 /** Compute a value: call larder_result_set() and return 0; anything else says
  *  that it failed. It may call the library, for other keys also fills. */
@@ -571,10 +576,11 @@ typedef int larder_compute(void *context, struct larder_result *result);
  * Return: LARDER_OK, LARDER_STALE, LARDER_ERR_COMPUTE (and no stale value),
  * LARDER_ERR_NESTED_FILL. [T] [B]
  */
-LARDER_API int larder_fetch(struct larder *handle, const void *key, size_t n_key,
-                            larder_compute *compute, void *context,
-                            const struct larder_fill_options *options,
-                            struct larder_view *view);
+LARDER_API int larder_fetch(struct larder *handle, const void *key,
+			    size_t n_key, larder_compute *compute,
+			    void *context,
+			    const struct larder_fill_options *options,
+			    struct larder_view *view);
 
 /* ------------------------------------------------------------------ */
 /* Walking, counting, keeping house                                    */
@@ -585,7 +591,7 @@ struct larder_walk_entry {
 	struct larder_info info;
 	uint64_t stamp;
 	uint32_t n_key;
-	uint32_t valid;                    /* 0: invalidated or expired */
+	uint32_t valid; /* 0: invalidated or expired */
 	unsigned char key[LARDER_KEY_MAX];
 };
 
@@ -598,13 +604,13 @@ struct larder_walk_entry {
  * Return: LARDER_OK, LARDER_END. [T] [W]
  */
 LARDER_API int larder_walk(struct larder *handle, uint64_t *cursor,
-                           struct larder_walk_entry *entry);
+			   struct larder_walk_entry *entry);
 
 /** Counters of the segment; see larder_counter_name(). Cumulative since
  *  creation, over all workers living and dead. @counters has room for
  *  @n_counters; those beyond the library's own are zeroed. [T] [W] */
 LARDER_API int larder_counters(struct larder *handle, uint64_t *counters,
-                               size_t n_counters);
+			       size_t n_counters);
 
 /** Number of counters, and the name of one ("hits"); NULL past the end. */
 LARDER_API size_t larder_n_counters(void);
@@ -614,15 +620,16 @@ LARDER_API const char *larder_counter_help(size_t counter);
 
 /** Gauges, derived when asked. */
 struct larder_usage {
-	size_t size_of; /* set by the caller */
-	uint64_t bytes_total;   /* of the segment */
-	uint64_t bytes_used;    /* by live entries, headers and rounding included */
-	uint64_t bytes_values;  /* keys and values alone */
+	size_t size_of;	      /* set by the caller */
+	uint64_t bytes_total; /* of the segment */
+	uint64_t
+		bytes_used; /* by live entries, headers and rounding included */
+	uint64_t bytes_values;	/* keys and values alone */
 	uint64_t bytes_retired; /* waiting for their grace period */
-	uint64_t bytes_free;    /* free objects and free pages */
-	uint64_t bytes_kept;    /* of entries with LARDER_KEEP */
+	uint64_t bytes_free;	/* free objects and free pages */
+	uint64_t bytes_kept;	/* of entries with LARDER_KEEP */
 	uint64_t n_entries;
-	uint64_t n_workers;     /* attached threads */
+	uint64_t n_workers; /* attached threads */
 };
 LARDER_API int larder_usage(struct larder *handle, struct larder_usage *usage);
 
@@ -641,11 +648,11 @@ LARDER_API int larder_maintain(struct larder *handle, uint32_t n_pages);
 
 /** A piece of the segment that belongs to the caller. */
 struct larder_region {
-	void *common;        /* @n_common bytes, zeroed at creation */
-	void *cells;         /* cell i at cells + i * stride: worker slot i's */
+	void *common; /* @n_common bytes, zeroed at creation */
+	void *cells;  /* cell i at cells + i * stride: worker slot i's */
 	uint64_t n_common;
-	uint64_t stride;     /* n_cell rounded up to 64 */
-	uint32_t n_cells;    /* larder_n_slots() */
+	uint64_t stride;  /* n_cell rounded up to 64 */
+	uint32_t n_cells; /* larder_n_slots() */
 	uint32_t reserved;
 };
 
@@ -659,8 +666,8 @@ struct larder_region {
  * Return: 0, LARDER_NO_SPACE, -EINVAL, LARDER_ERR_REGION_SIZE. [T] [E]
  */
 LARDER_API int larder_region(struct larder *handle, const char *name,
-                             uint64_t n_common, uint64_t n_cell,
-                             struct larder_region *region);
+			     uint64_t n_common, uint64_t n_cell,
+			     struct larder_region *region);
 
 #ifdef __cplusplus
 }

@@ -5,11 +5,11 @@
  * The routing domain: capabilities, models, agents, three strategies, load. A
  * client of larder.h like any other; the cache knows nothing of it.
  *
- * Conventions as in larder.h. A struct router belongs to one thread [X]; workers
- * share through the segment, not through it. A request, once parsed, is freed
- * with router_request_free(). Scores are IEEE doubles, summed in the canonical
- * order (by id, bytewise) whatever order a request has, so that the same
- * question has the same answer, to the bit, in every worker.
+ * Conventions as in larder.h. A struct router belongs to one thread [X];
+ * workers share through the segment, not through it. A request, once parsed, is
+ * freed with router_request_free(). Scores are IEEE doubles, summed in the
+ * canonical order (by id, bytewise) whatever order a request has, so that the
+ * same question has the same answer, to the bit, in every worker.
  */
 #ifndef LARDER_ROUTER_H
 #define LARDER_ROUTER_H
@@ -26,7 +26,7 @@ enum {
 	ROUTER_CAPABILITIES_MAX = 64, /* different names in one request */
 	ROUTER_AGENTS_MAX = 2000,
 	ROUTER_MODELS_MAX = 1000,
-	ROUTER_ID_MAX = 128,          /* bytes of an id, at least 1 */
+	ROUTER_ID_MAX = 128, /* bytes of an id, at least 1 */
 };
 
 enum router_strategy {
@@ -48,14 +48,14 @@ struct router_capabilities {
 struct router_model {
 	const char *id, *name;
 	double strength[ROUTER_CAPABILITIES_MAX]; /* by capability; 0: absent */
-	uint64_t strong;         /* mask: strength above 0 */
-	uint64_t context_length; /* tokens */
-	uint64_t max_concurrent; /* at least 1 */
-	uint64_t max_queue;      /* UINT64_MAX: unlimited */
+	uint64_t strong;			  /* mask: strength above 0 */
+	uint64_t context_length;		  /* tokens */
+	uint64_t max_concurrent;		  /* at least 1 */
+	uint64_t max_queue;			  /* UINT64_MAX: unlimited */
 	bool from_catalog;
 	/* filled in from the load tracker before an assignment */
-	double utilization;      /* as it is, for the report */
-	unsigned level;          /* eighths, what the score sees */
+	double utilization; /* as it is, for the report */
+	unsigned level;	    /* eighths, what the score sees */
 	uint64_t active, queue;
 	bool full, load_known;
 };
@@ -65,8 +65,8 @@ struct router_agent {
 	enum router_status status;
 	uint64_t required, preferred; /* masks of capabilities */
 	uint64_t min_context_length;
-	const char *pinned;           /* model id, or NULL */
-	unsigned position;            /* in the request */
+	const char *pinned; /* model id, or NULL */
+	unsigned position;  /* in the request */
 	bool from_catalog;
 };
 
@@ -85,18 +85,18 @@ struct router_request {
 
 struct router_weights {
 	double required, preferred, context; /* 0.70, 0.20, 0.10 */
-	double load;                         /* 0.3 */
-	double balance_penalty;              /* 5 points */
+	double load;			     /* 0.3 */
+	double balance_penalty;		     /* 5 points */
 };
 extern const struct router_weights router_default_weights;
 
 /** One line of the answer, for agents[i] of the request. */
 struct router_assignment {
-	int model;         /* index in request->models, -1: none */
-	uint8_t method;    /* enum router_method */
-	uint8_t reason;    /* enum router_reason, if model is -1 */
+	int model;	/* index in request->models, -1: none */
+	uint8_t method; /* enum router_method */
+	uint8_t reason; /* enum router_reason, if model is -1 */
 	double match, final, overlap;
-	uint64_t missing;  /* mask of required capabilities */
+	uint64_t missing; /* mask of required capabilities */
 };
 enum router_reason {
 	ROUTER_REASON_NONE,
@@ -125,14 +125,14 @@ struct router_error {
 
 /** Match score, 0..100, of an agent and a model. [T] */
 double router_match(const struct router_weights *w,
-                    const struct router_agent *agent,
-                    const struct router_model *model);
+		    const struct router_agent *agent,
+		    const struct router_model *model);
 
 /** Compute the answer into @result, whose assignments the caller provides.
  *  0, or -ENOMEM. [T] */
 int router_assign(const struct router_weights *w,
-                  const struct router_request *request,
-                  struct router_result *result);
+		  const struct router_request *request,
+		  struct router_result *result);
 
 /**
  * router_solve() - maximize the sum of scores under column capacities
@@ -146,7 +146,7 @@ int router_assign(const struct router_weights *w,
  * for the dense form), columns kept whole: O(rows^2 x columns). 0, or -ENOMEM.
  */
 int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
-                 const uint64_t *capacity, int *column);
+		 const uint64_t *capacity, int *column);
 
 /* ---- a router on a segment ---- */
 
@@ -154,29 +154,29 @@ struct router;
 
 struct router_options {
 	size_t size_of;
-	uint64_t ttl_ms;          /* of results; 0: 300000 */
-	uint32_t never_cache;     /* 1: compute everything */
-	uint32_t bypass_cells;    /* agents x models below which greedy and
-	                             balanced are not looked up; 0: 256 */
+	uint64_t ttl_ms;       /* of results; 0: 300000 */
+	uint32_t never_cache;  /* 1: compute everything */
+	uint32_t bypass_cells; /* agents x models below which greedy and
+				  balanced are not looked up; 0: 256 */
 };
 
 /** Open the router's part of a segment; @cache may be NULL (no sharing: for
  *  parsing and computing alone). */
 int router_open(struct larder *cache, const struct router_options *options,
-                struct router **router);
+		struct router **router);
 void router_close(struct router *router);
 
 /** Load the catalog file if it differs from the one last loaded (by digest);
  *  the segment's own catalog, which may have been changed since, stays
  *  otherwise. 0, 1 (unchanged), -errno, -EINVAL with @error. */
 int router_catalog_load(struct router *router, const char *path,
-                        struct router_error *error);
+			struct router_error *error);
 
 /** Parse a body of auto-assign-all. @fill agents and models from the catalog
  *  where the body leaves them out. 0, -EINVAL with @error, -ENOMEM. */
 int router_request_parse(struct router *router, const void *body, size_t n_body,
-                         struct router_request **request,
-                         struct router_error *error);
+			 struct router_request **request,
+			 struct router_error *error);
 void router_request_free(struct router_request *request);
 
 enum router_cache_status {
@@ -194,7 +194,7 @@ struct router_answer {
 	char *body;
 	size_t n_body;
 	uint64_t age_ms;
-	uint32_t stored_by;    /* pid; 0: gone */
+	uint32_t stored_by; /* pid; 0: gone */
 	uint32_t cross_worker;
 };
 
@@ -204,11 +204,12 @@ struct router_work;
 /** Answer, or begin to wait. 0 with @answer, LARDER_WAIT with @work, -EINVAL
  *  with @error, -ENOMEM. */
 int router_answer_begin(struct router *router, const void *body, size_t n_body,
-                        struct router_answer *answer, struct router_work **work,
-                        struct router_error *error);
+			struct router_answer *answer, struct router_work **work,
+			struct router_error *error);
 /** Look again. 0 with @answer (and @work freed), or LARDER_WAIT. */
 int router_answer_poll(struct router *router, struct router_work *work,
-                       struct router_answer *answer, struct router_error *error);
+		       struct router_answer *answer,
+		       struct router_error *error);
 void router_answer_cancel(struct router *router, struct router_work *work);
 
 /* ---- what changes: models, agents, load ---- */
@@ -216,27 +217,28 @@ void router_answer_cancel(struct router *router, struct router_work *work);
 /** JSON of the list, or of one item; 0 with malloc'ed @json, -ENOENT. @etag is
  *  the item's or list's entity tag. */
 int router_get(struct router *router, const char *kind, const char *id,
-               char **json, size_t *n_json, char etag[40]);
+	       char **json, size_t *n_json, char etag[40]);
 /** Replace or add (@if_match may be NULL). 0 replaced, 1 new, -EINVAL with
- *  @error, -ESTALE (412), -ENOSPC. On return nobody serves what depended on it. */
+ *  @error, -ESTALE (412), -ENOSPC. On return nobody serves what depended on it.
+ */
 int router_put(struct router *router, const char *kind, const char *id,
-               const void *body, size_t n_body, const char *if_match,
-               char etag[40], struct router_error *error);
+	       const void *body, size_t n_body, const char *if_match,
+	       char etag[40], struct router_error *error);
 /** 0, -ENOENT, -ESTALE. */
 int router_delete(struct router *router, const char *kind, const char *id,
-                  const char *if_match);
+		  const char *if_match);
 
 /** POST load: one report or a list. 0 with JSON, -EINVAL, -ENOENT. */
 int router_load_report(struct router *router, const void *body, size_t n_body,
-                       char **json, size_t *n_json, struct router_error *error);
+		       char **json, size_t *n_json, struct router_error *error);
 int router_load_list(struct router *router, char **json, size_t *n_json);
 /** POST outcomes. */
 int router_outcome_report(struct router *router, const void *body,
-                          size_t n_body, struct router_error *error);
+			  size_t n_body, struct router_error *error);
 
 /** POST cache/invalidate: 0 with JSON, -EINVAL with @error. */
 int router_invalidate(struct router *router, const void *body, size_t n_body,
-                      char **json, size_t *n_json, struct router_error *error);
+		      char **json, size_t *n_json, struct router_error *error);
 
 /** Warming: request bodies of a JSONL file (or of memory), a few at a time. */
 int router_warm_file(struct router *router, const char *path);
@@ -249,7 +251,7 @@ int router_stats(struct router *router, char **json, size_t *n_json);
 int router_metrics(struct router *router, char **text, size_t *n_text);
 /** Time from the complete request to the ready response. */
 void router_observe(struct router *router, enum router_strategy strategy,
-                    enum router_cache_status status, uint64_t ns);
+		    enum router_cache_status status, uint64_t ns);
 
 #ifdef __cplusplus
 }

@@ -24,16 +24,16 @@ typedef _Atomic uint8_t atomic_u8;
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 
-#define load_relaxed(p)     atomic_load_explicit(p, memory_order_relaxed)
-#define load_acquire(p)     atomic_load_explicit(p, memory_order_acquire)
+#define load_relaxed(p)	    atomic_load_explicit(p, memory_order_relaxed)
+#define load_acquire(p)	    atomic_load_explicit(p, memory_order_acquire)
 #define store_relaxed(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
 #define store_release(p, v) atomic_store_explicit(p, v, memory_order_release)
 
 /* On failure *expected holds what was seen, loaded with acquire. */
 #define cas_acqrel(p, expected, desired)                                       \
-	atomic_compare_exchange_strong_explicit(                               \
-		p, expected, desired, memory_order_acq_rel,                    \
-		memory_order_acquire)
+	atomic_compare_exchange_strong_explicit(p, expected, desired,          \
+						memory_order_acq_rel,          \
+						memory_order_acquire)
 
 #define exchange_acqrel(p, v)                                                  \
 	atomic_exchange_explicit(p, v, memory_order_acq_rel)
@@ -41,6 +41,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 	atomic_fetch_add_explicit(p, v, memory_order_relaxed)
 #define fetch_sub_relaxed(p, v)                                                \
 	atomic_fetch_sub_explicit(p, v, memory_order_relaxed)
+#define fetch_sub_acqrel(p, v)                                                 \
+	atomic_fetch_sub_explicit(p, v, memory_order_acq_rel)
 #define fetch_or_acqrel(p, v)                                                  \
 	atomic_fetch_or_explicit(p, v, memory_order_acq_rel)
 #define fetch_and_acqrel(p, v)                                                 \
@@ -59,8 +61,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 #if !defined(__clang__) && defined(LARDER_TSAN)
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
-#define fence_seqcst()     atomic_thread_fence(memory_order_seq_cst)
-#define fence_acquire()    atomic_thread_fence(memory_order_acquire)
+#define fence_seqcst()	   atomic_thread_fence(memory_order_seq_cst)
+#define fence_acquire()	   atomic_thread_fence(memory_order_acquire)
 #define compiler_barrier() atomic_signal_fence(memory_order_seq_cst)
 
 #if defined(__x86_64__) || defined(__i386__)

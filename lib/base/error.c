@@ -53,7 +53,8 @@ static const struct meaning meanings[] = {
 	 "every worker slot is taken: create the segment with more slots"},
 	{LARDER_ERR_CLOSED, "the segment was put aside: open the new one"},
 	{LARDER_ERR_UNFINISHED, "the segment's creation never finished"},
-	{LARDER_ERR_NESTED_FILL, "this thread is filling this very key already"},
+	{LARDER_ERR_NESTED_FILL,
+	 "this thread is filling this very key already"},
 	{LARDER_ERR_REGION_SIZE, "a region of this name has other sizes"},
 	{LARDER_ERR_COMPUTE, "the computation failed"},
 };

@@ -11,24 +11,24 @@
 
 enum {
 	LARDER_MUTANT_NONE,
-	LARDER_MUTANT_PLAIN_INSERT,      /* slot CAS without announcement */
-	LARDER_MUTANT_HELP_NO_RECHECK,   /* H1 left out */
-	LARDER_MUTANT_UNLINK_NO_HELP,    /* unlink without looking at ctl */
-	LARDER_MUTANT_SLOT_NO_VERSION,   /* slot words that repeat */
-	LARDER_MUTANT_LIVE_BEFORE_FILL,  /* published before it is written */
-	LARDER_MUTANT_NO_RETIRE,         /* replaced entry forgotten */
-	LARDER_MUTANT_RETIRE_FREE,       /* freed without a grace period */
-	LARDER_MUTANT_NO_SELF_CHECK,     /* reader trusts its copy blindly */
-	LARDER_MUTANT_NO_HAZARD,         /* leases not announced */
-	LARDER_MUTANT_NO_WRITER_CHECK,   /* expelled writer goes on */
-	LARDER_MUTANT_RECOVER_FORGETS,   /* recovery leaves the unit in hand */
-	LARDER_MUTANT_PUT_IN_PLACE,      /* overwrites instead of swapping */
-	LARDER_MUTANT_DRAW_FIRST,        /* number drawn before it is written */
-	LARDER_MUTANT_RETURN_UNDRAWN,    /* invalidation returns after lost CAS */
+	LARDER_MUTANT_PLAIN_INSERT,	/* slot CAS without announcement */
+	LARDER_MUTANT_HELP_NO_RECHECK,	/* H1 left out */
+	LARDER_MUTANT_UNLINK_NO_HELP,	/* unlink without looking at ctl */
+	LARDER_MUTANT_SLOT_NO_VERSION,	/* slot words that repeat */
+	LARDER_MUTANT_LIVE_BEFORE_FILL, /* published before it is written */
+	LARDER_MUTANT_NO_RETIRE,	/* replaced entry forgotten */
+	LARDER_MUTANT_RETIRE_FREE,	/* freed without a grace period */
+	LARDER_MUTANT_NO_SELF_CHECK,	/* reader trusts its copy blindly */
+	LARDER_MUTANT_NO_HAZARD,	/* leases not announced */
+	LARDER_MUTANT_NO_WRITER_CHECK,	/* expelled writer goes on */
+	LARDER_MUTANT_RECOVER_FORGETS,	/* recovery leaves the unit in hand */
+	LARDER_MUTANT_PUT_IN_PLACE,	/* overwrites instead of swapping */
+	LARDER_MUTANT_DRAW_FIRST,	/* number drawn before it is written */
+	LARDER_MUTANT_RETURN_UNDRAWN, /* invalidation returns after lost CAS */
 	LARDER_MUTANT_PUT_NO_STAMP_CHECK, /* late fill is stored */
 	LARDER_MUTANT_HIT_NO_STAMP_CHECK, /* invalidated entry is served */
-	LARDER_MUTANT_RETYPE_EAGER,      /* page retyped without a grace period */
-	LARDER_MUTANT_RUN_LEAK,          /* run's interior pages forgotten */
+	LARDER_MUTANT_RETYPE_EAGER, /* page retyped without a grace period */
+	LARDER_MUTANT_RUN_LEAK,	    /* run's interior pages forgotten */
 };
 
 #ifndef LARDER_MUTANT

@@ -17,8 +17,8 @@ static inline bool same_key(const struct entry_view *v, const void *key,
  * [PUB.2] Acquire of the slot word: the entry's bytes were written before the
  * release [PUB.1] that put the word there.
  */
-bool larder_find(struct worker *w, const void *key, size_t n_key,
-		 uint64_t hash, struct lookup *found)
+bool larder_find(struct worker *w, const void *key, size_t n_key, uint64_t hash,
+		 struct lookup *found)
 {
 	struct group *g = group_of(w->s, hash);
 	uint32_t mask = group_match(g, tag_of(hash));

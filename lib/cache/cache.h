@@ -12,7 +12,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/fresh.h"
 #include "store/entry.h"
 #include "store/index.h"
@@ -30,15 +30,15 @@ void larder_fill_forked(struct larder *handle);
  * is kept until larder_close(), because leases may point into it.
  */
 struct larder {
-	uint32_t id;            /* in larder_workers */
-	uint64_t serial;        /* never reused in a process */
+	uint32_t id;	 /* in larder_workers */
+	uint64_t serial; /* never reused in a process */
 	_Atomic(struct segment *) segment;
 	struct segment *old[8]; /* closed ones */
 	uint32_t n_old;
-	pthread_mutex_t lock;   /* reattachment, fill_watch */
+	pthread_mutex_t lock; /* reattachment, fill_watch */
 	struct larder_open_options options;
 	struct larder_create_options create;
-	char *path;             /* or "fd:N" */
+	char *path; /* or "fd:N" */
 	bool by_fd;
 	_Atomic(struct fill_watch *) watch;
 };
@@ -97,25 +97,26 @@ static inline bool entry_expired(const struct entry_view *v, uint64_t now_ms)
  */
 struct lookup {
 	struct group *group;
-	unsigned slot;         /* index of the slot in its group */
+	unsigned slot; /* index of the slot in its group */
 	uint64_t word;
 	uint32_t unit;
 	struct entry_view v;
-	unsigned why;          /* counter, or COUNTER_NONE */
+	unsigned why; /* counter, or COUNTER_NONE */
 };
 int larder_lookup(struct worker *w, const void *key, size_t n_key,
 		  uint64_t hash, struct lookup *found);
 
 /* The entry of a key, valid or not: no freshness, no expiry. Pinned. */
-bool larder_find(struct worker *w, const void *key, size_t n_key,
-		 uint64_t hash, struct lookup *found);
+bool larder_find(struct worker *w, const void *key, size_t n_key, uint64_t hash,
+		 struct lookup *found);
 
 /* Free the private copy behind a view whose lease is above N_USER_HAZARDS:
  * larder_fetch() made it (fill.c). */
 void larder_view_free(struct larder_view *view);
 
 /* Lease what a lookup found: user hazard, accounting. Pinned on entry, unpinned
- * on exit. LARDER_OK, LARDER_LEASE_LIMIT, or LARDER_WAIT: expelled, try again. */
+ * on exit. LARDER_OK, LARDER_LEASE_LIMIT, or LARDER_WAIT: expelled, try again.
+ */
 int larder_lease_found(struct worker *w, const struct lookup *found,
 		       struct larder_view *view);
 
@@ -127,6 +128,15 @@ void larder_sample_hit(struct worker *w, const struct lookup *found);
 /* Fill @info from a view. */
 void larder_info_fill(struct worker *w, const struct entry_view *v,
 		      struct larder_info *info);
+
+/* Is what was found still valid, as a hit would see it? Counts nothing. @now
+ * was loaded before it was found. Pinned. */
+bool larder_still_valid(struct worker *w, uint64_t hash,
+			const struct lookup *there, uint64_t now);
+
+/* Every few changes: free what is ripe, move the epoch on, see who died. Not
+ * pinned. */
+void larder_upkeep(struct worker *w);
 
 /* How a store decides. */
 enum store_mode {

@@ -17,7 +17,8 @@ static const char *const helps[] = {
 #undef X
 };
 
-_Static_assert((int)COUNTER_NONE <= (int)N_COUNTERS, "a cell has room for all counters");
+_Static_assert((int)COUNTER_NONE <= (int)N_COUNTERS,
+	       "a cell has room for all counters");
 
 size_t larder_n_counters(void)
 {
@@ -36,7 +37,7 @@ const char *larder_counter_help(size_t i)
 
 int larder_counters(struct larder *h, uint64_t *counters, size_t n)
 {
-	struct segment *s = atomic_load(&h->segment);
+	struct segment *s = load_acquire(&h->segment);
 
 	for (size_t k = 0; k < n; k++) {
 		counters[k] = 0;

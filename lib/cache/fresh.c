@@ -16,7 +16,7 @@
 
 #include <larder/larder.h>
 
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/pattern.h"
 #include "cache/words.h"
 

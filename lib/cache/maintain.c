@@ -94,7 +94,8 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 	n_pages = (uint32_t)min_u64(n_pages ? n_pages : DEFAULT_PAGES,
 				    s->n_pages);
 	for (uint32_t k = 0; k < n_pages; k++) {
-		uint32_t page = (uint32_t)load_relaxed(&s->hot->maintain_cursor);
+		uint32_t page =
+			(uint32_t)load_relaxed(&s->hot->maintain_cursor);
 
 		if (page >= s->n_pages)
 			page = 0;

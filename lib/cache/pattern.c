@@ -5,7 +5,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/fresh.h"
 #include "cache/words.h"
 

@@ -97,9 +97,8 @@ static inline bool equal_bytes(const unsigned char *a, const unsigned char *b,
  * and how many gets wait at once is how many fit the processor's window.
  */
 static inline __attribute__((always_inline)) bool
-get_usual(struct worker *w, const void *key, size_t n_key,
-			     uint64_t hash, void *value, size_t n_buffer,
-			     size_t *n_value)
+get_usual(struct worker *w, const void *key, size_t n_key, uint64_t hash,
+	  void *value, size_t n_buffer, size_t *n_value)
 {
 	const struct segment *s = w->s;
 	struct group *g = group_of(s, hash);
@@ -123,9 +122,8 @@ get_usual(struct worker *w, const void *key, size_t n_key,
 	 * the segment is not closed. */
 	if (unlikely(stamp > STAMP_MASK || stamp < now ||
 		     e->born_key >> 48 != n_key || size > n_buffer ||
-		     offset + size >
-			     (uint64_t)(s->end_unit - slot_unit(word))
-				     << UNIT_SHIFT ||
+		     offset + size > (uint64_t)(s->end_unit - slot_unit(word))
+					     << UNIT_SHIFT ||
 		     !equal_bytes(e->rest, key, n_key)))
 		goto unusual;
 	version = e->version;
@@ -223,8 +221,8 @@ int larder_get_many(struct larder *h, struct larder_get_item *items,
 
 			if (!key_valid(batch[i].key, batch[i].n_key))
 				continue;
-			hash[i] = key_hash_of(w->s, batch[i].key,
-					      batch[i].n_key);
+			hash[i] =
+				key_hash_of(w->s, batch[i].key, batch[i].n_key);
 			g = group_of(w->s, hash[i]);
 			__builtin_prefetch(g);
 			__builtin_prefetch(&g->slot[GROUP_LINE0_SLOTS]);
@@ -271,8 +269,8 @@ int larder_get_many(struct larder *h, struct larder_get_item *items,
 
 static uint32_t entry_units(const struct entry_view *v)
 {
-	uint64_t bytes = (uint64_t)(v->value - (const unsigned char *)v->e) +
-			 v->n_value;
+	uint64_t bytes =
+		(uint64_t)(v->value - (const unsigned char *)v->e) + v->n_value;
 
 	return (uint32_t)div_up(bytes, UNIT_BYTES);
 }
@@ -296,8 +294,8 @@ int larder_lease_found(struct worker *w, const struct lookup *found,
 	view->n_value = found->v.n_value;
 	view->version = found->v.e->version;
 	view->lease = k + 1;
-	/* [HAZ.1] Set, then validate: once the section is over, the hazard alone
-	 * holds the entry. */
+	/* [HAZ.1] Set, then validate: once the section is over, the hazard
+	 * alone holds the entry. */
 	if (!larder_hazard_set(w, k, found->unit)) {
 		larder_unpin(w);
 		count(w, COUNTER_EXPELLED, 1);

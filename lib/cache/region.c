@@ -55,8 +55,7 @@ int larder_region(struct larder *h, const char *name, uint64_t n_common,
 	    n_common > w->s->bytes || n_cell > w->s->bytes || !region)
 		return -EINVAL;
 	n_key = snprintf(key, sizeof key, "larder/region/%s", name);
-	total = sizeof *head + align_up(n_common, 64) +
-		stride * w->s->n_slots;
+	total = sizeof *head + align_up(n_common, 64) + stride * w->s->n_slots;
 	if (total > w->s->sb->value_max)
 		return LARDER_NO_SPACE;
 	outcome = find_region(w, key, (size_t)n_key, &base, &n_value);

@@ -56,7 +56,8 @@ static uint64_t shorten(struct worker *w, uint64_t ms, uint32_t percent)
 }
 
 /* What the options ask for, as an entry plan. 0 or -EINVAL. */
-static int read_options(struct worker *w, const struct larder_put_options *given,
+static int read_options(struct worker *w,
+			const struct larder_put_options *given,
 			struct larder_put_options *o, struct entry_plan *plan)
 {
 	uint64_t now, ttl;
@@ -85,11 +86,12 @@ static int read_options(struct worker *w, const struct larder_put_options *given
 					      o->jitter_percent),
 				1);
 		if (o->soft_ttl_ms && o->soft_ttl_ms != UINT64_MAX)
-			plan->soft_ms = max_u64(
-				now + shorten(w, min_u64(o->soft_ttl_ms,
-							 UINT64_MAX / 4),
-					      o->jitter_percent),
-				1);
+			plan->soft_ms =
+				max_u64(now + shorten(w,
+						      min_u64(o->soft_ttl_ms,
+							      UINT64_MAX / 4),
+						      o->jitter_percent),
+					1);
 	}
 	return 0;
 }
@@ -127,8 +129,7 @@ static int prepare(struct worker *w, struct store *st)
 		present = larder_find(w, st->key, st->n_key, st->hash, &there);
 		larder_unpin(w);
 		while (!present &&
-		       load_relaxed(&s->hot->n_entries) >=
-			       s->sb->max_entries &&
+		       load_relaxed(&s->hot->n_entries) >= s->sb->max_entries &&
 		       larder_evict_any(w, st->class))
 			;
 	}
@@ -181,8 +182,7 @@ static int decide(struct worker *w, const struct store *st,
 	return LARDER_OK;
 }
 
-/* Valid as a hit would see it, without counting. Pinned. */
-static bool still_valid(struct worker *w, const struct store *st,
+bool larder_still_valid(struct worker *w, uint64_t hash,
 			const struct lookup *there, uint64_t now)
 {
 	if (there->v.flags & LARDER_KEEP)
@@ -190,7 +190,7 @@ static bool still_valid(struct worker *w, const struct store *st,
 	if (there->v.hard_ms && entry_expired(&there->v, larder_clock_ms()))
 		return false;
 	return entry_stamp(there->v.e) >= now ||
-	       larder_fresh_check(w, there->unit, &there->v, st->hash, now);
+	       larder_fresh_check(w, there->unit, &there->v, hash, now);
 }
 
 /* Regions and entries with LARDER_KEEP have a limit each. */
@@ -208,8 +208,8 @@ static enum index_result store_over(struct worker *w, struct store *st,
 	uint64_t old_header;
 	unsigned old_class;
 	bool in_main, old_kept = there->v.flags & LARDER_KEEP;
-	uint64_t page = load_acquire(
-		&s->page_words[page_of_unit(s, there->unit)]);
+	uint64_t page =
+		load_acquire(&s->page_words[page_of_unit(s, there->unit)]);
 
 	if (there->v.flags & LARDER_REGION) {
 		*outcome = LARDER_KEPT;
@@ -259,9 +259,9 @@ static enum index_result store_new(struct worker *w, struct store *st,
 	/* Published last: until then our own ALLOC keeps hands and sweeps off
 	 * the marks below. */
 	if (st->plan.flags & LARDER_KEEP) {
-		fetch_add_relaxed(kept_counter(w->s, st->plan.flags &
-							     LARDER_REGION),
-				  object_units(w, st));
+		fetch_add_relaxed(
+			kept_counter(w->s, st->plan.flags & LARDER_REGION),
+			object_units(w, st));
 	} else {
 		in_main = larder_evict_remembered(w, st->hash, st->class);
 		larder_evict_linked(w, st->class, st->unit, in_main);
@@ -287,8 +287,9 @@ static enum index_result store_once(struct worker *w, struct store *st,
 		return helped == INDEX_DONE ? INDEX_CHANGED : helped;
 	}
 	found = larder_find(w, st->key, st->n_key, st->hash, &there);
-	*outcome = decide(w, st, found ? &there : NULL,
-			  found && still_valid(w, st, &there, now));
+	*outcome =
+		decide(w, st, found ? &there : NULL,
+		       found && larder_still_valid(w, st->hash, &there, now));
 	if (!larder_may_write(w))
 		return INDEX_EXPELLED;
 	if (*outcome != LARDER_OK)
@@ -297,8 +298,7 @@ static enum index_result store_once(struct worker *w, struct store *st,
 		     : store_new(w, st, g, ctl, outcome);
 }
 
-/* Every few stores: free what is ripe, move the epoch on, see who died. */
-static void upkeep(struct worker *w)
+void larder_upkeep(struct worker *w)
 {
 	w->puts++;
 	if (w->puts % UPKEEP_EVERY)
@@ -355,7 +355,7 @@ static int run_store(struct worker *w, struct store *st)
 		count(w, COUNTER_BYTES_STORED,
 		      st->plan.n_key + st->plan.n_value);
 	}
-	upkeep(w);
+	larder_upkeep(w);
 	return outcome;
 }
 
@@ -390,8 +390,7 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 	st.token = token;
 	/* Without a token: current as of this call, so the counter is read
 	 * before anything the value could depend on. */
-	st.stamp = token ? token->stamp
-			 : larder_fresh_now(w->s) & STAMP_MASK;
+	st.stamp = token ? token->stamp : larder_fresh_now(w->s) & STAMP_MASK;
 	st.hash = key_hash_of(w->s, key, n_key);
 	if (!n_value)
 		st.plan.value = "";
@@ -482,7 +481,7 @@ struct successor {
 	uint64_t counter;
 	uint64_t hard_ms, soft_ms, cost_ns, stamp;
 	struct tag_block *tags; /* owned */
-	unsigned char *value;   /* owned; only if wanted */
+	unsigned char *value;	/* owned; only if wanted */
 	size_t n_value;
 	unsigned flags;
 };
@@ -626,8 +625,8 @@ int larder_increment(struct larder *h, const void *key, size_t n_key,
 						  &value, sizeof value);
 		}
 		successor_free(&n);
-		/* Changed or gone meanwhile, or there meanwhile: once more. Each
-		 * round another's operation succeeded. */
+		/* Changed or gone meanwhile, or there meanwhile: once more.
+		 * Each round another's operation succeeded. */
 	} while (outcome == LARDER_CHANGED || outcome == LARDER_EXISTS ||
 		 outcome == LARDER_MISS);
 	if (outcome == LARDER_OK && result)
@@ -666,92 +665,4 @@ int larder_touch(struct larder *h, const void *key, size_t n_key,
 		successor_free(&n);
 	} while (outcome == LARDER_CHANGED);
 	return outcome;
-}
-
-/* ------------------------------------------------------------------ */
-
-static int take_away(struct larder *h, const void *key, size_t n_key,
-		     const uint64_t *version)
-{
-	int error, outcome = LARDER_MISS;
-	struct worker *w = worker_of(h, &error);
-	uint64_t hash;
-
-	if (!w)
-		return error;
-	if (!key_valid(key, n_key))
-		return -EINVAL;
-	hash = key_hash_of(w->s, key, n_key);
-	for (int tries = 0; tries < STORE_TRIES; tries++) {
-		enum index_result result = INDEX_DONE;
-		struct group *g = group_of(w->s, hash);
-		struct lookup there;
-		uint64_t ctl, header, now;
-		unsigned class;
-		bool was_valid = false;
-
-		larder_pin(w);
-		now = larder_fresh_now(w->s);
-		ctl = load_acquire(&g->ctl); /* a put that was announced counts */
-		if (ctl_index(ctl))
-			result = larder_index_help(w, g, ctl);
-		if (result == INDEX_DONE &&
-		    larder_find(w, key, n_key, hash, &there)) {
-			uint64_t page = load_acquire(
-				&w->s->page_words[page_of_unit(w->s,
-							       there.unit)]);
-			struct store as = {.hash = hash};
-
-			was_valid = still_valid(w, &as, &there, now);
-			if (there.v.flags & LARDER_REGION) {
-				outcome = LARDER_KEPT;
-			} else if (version &&
-				   there.v.e->version != *version) {
-				outcome = LARDER_CHANGED;
-			} else if (!larder_hazard_set(w, HAZARD_OLD,
-						      there.unit)) {
-				result = INDEX_EXPELLED;
-			} else {
-				header = load_acquire(
-					&entry_at(w->s, there.unit)->header);
-				result = larder_unit_in_page(w->s, there.unit,
-							     page, &class)
-						 ? larder_index_unlink(
-							   w, g, there.slot,
-							   there.word)
-						 : INDEX_CHANGED;
-				if (result == INDEX_DONE) {
-					larder_evict_unlinked(w, class,
-							      there.unit);
-					larder_slab_retire(w, there.unit,
-							   header);
-					outcome = was_valid ? LARDER_OK
-							    : LARDER_MISS;
-					count(w, COUNTER_REMOVES, was_valid);
-				}
-			}
-		} else if (result == INDEX_DONE) {
-			outcome = LARDER_MISS;
-		}
-		if (result == INDEX_DONE && !larder_pin_ok(w) &&
-		    outcome != LARDER_OK)
-			result = INDEX_EXPELLED;
-		larder_hazard_clear(w, HAZARD_OLD);
-		larder_unpin(w);
-		if (result == INDEX_DONE)
-			break;
-	}
-	upkeep(w);
-	return outcome;
-}
-
-int larder_remove(struct larder *h, const void *key, size_t n_key)
-{
-	return take_away(h, key, n_key, NULL);
-}
-
-int larder_remove_version(struct larder *h, const void *key, size_t n_key,
-			  uint64_t version)
-{
-	return take_away(h, key, n_key, &version);
 }

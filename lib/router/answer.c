@@ -2,13 +2,13 @@
 /*
  * From a body to an answer: the road that every question takes.
  *
- *   1. byte for byte one seen before, under this catalog and load? An alias entry
- *      holds the finished body; it counts only while its canonical entry does.
+ *   1. byte for byte one seen before, under this catalog and load? An alias
+ * entry holds the finished body; it counts only while its canonical entry does.
  *   2. parse; too small to be worth a lookup? Compute.
  *   3. the canonical entry: a hit; or we lead and compute; or somebody does.
  *
- * A leader takes its token (with the lead), then looks at the catalog again, then
- * computes: an invalidation in between refuses what it stores.
+ * A leader takes its token (with the lead), then looks at the catalog again,
+ * then computes: an invalidation in between refuses what it stores.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 enum { ALIAS_KEY_BYTES = 48, TAGS_ROOM = LARDER_TAGS_MAX, TRIES = 4 };
 
 struct alias_head {
-	uint64_t version;     /* of the canonical entry */
+	uint64_t version; /* of the canonical entry */
 	uint64_t computed_ns;
 	uint32_t n_key;
 	uint32_t strategy;
@@ -57,13 +57,13 @@ static int finish(struct text *t, enum router_cache_status status,
 		  const struct larder_info *info, uint64_t computed_ns,
 		  struct router_answer *answer)
 {
-	text_format(t,
-		    ",\"cache\":{\"status\":\"%s\",\"age_ms\":%llu,"
-		    "\"stored_by\":%u,\"computed_ns\":%llu}}",
-		    router_cache_status_name(status),
-		    (unsigned long long)(info ? info->age_ms : 0),
-		    info ? info->stored_by_pid : 0,
-		    (unsigned long long)computed_ns);
+	router_text_format(t,
+			   ",\"cache\":{\"status\":\"%s\",\"age_ms\":%llu,"
+			   "\"stored_by\":%u,\"computed_ns\":%llu}}",
+			   router_cache_status_name(status),
+			   (unsigned long long)(info ? info->age_ms : 0),
+			   info ? info->stored_by_pid : 0,
+			   (unsigned long long)computed_ns);
 	if (t->failed) {
 		free(t->bytes);
 		return -ENOMEM;
@@ -77,9 +77,9 @@ static int finish(struct text *t, enum router_cache_status status,
 	return 0;
 }
 
-static void add(_Atomic uint64_t *counter, uint64_t n)
+static void add(atomic_u64 *counter, uint64_t n)
 {
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+	fetch_add_relaxed(counter, n);
 }
 
 /* ------------------------------------------------------------------ */
@@ -116,13 +116,16 @@ static int try_alias(struct router *r, const char *key, size_t n_key,
 		return 1;
 	}
 	memcpy(&head, view.value, sizeof head);
-	result = larder_get_info(r->cache, head.key, head.n_key, NULL, 0, &info);
+	result =
+		larder_get_info(r->cache, head.key, head.n_key, NULL, 0, &info);
 	if ((result == LARDER_OK || result == LARDER_TRUNCATED) &&
 	    info.version == head.version && info.soft_left_ms) {
-		text_add(&t, (const char *)view.value + sizeof head,
-			 view.n_value - sizeof head);
-		result = finish(&t, ROUTER_HIT, &info, head.computed_ns, answer);
-		add(&router_cell(r)->saved_ns[head.strategy % ROUTER_STRATEGIES],
+		router_text_add(&t, (const char *)view.value + sizeof head,
+				view.n_value - sizeof head);
+		result =
+			finish(&t, ROUTER_HIT, &info, head.computed_ns, answer);
+		add(&router_cell(r)
+			     ->saved_ns[head.strategy % ROUTER_STRATEGIES],
 		    head.computed_ns);
 	} else {
 		result = 1;
@@ -147,8 +150,8 @@ static void store_alias(struct router *r, const struct router_work *w,
 	if (!w->n_alias || body->failed)
 		return;
 	memcpy(head.key, w->key, w->n_key);
-	text_add(&t, (const char *)&head, sizeof head);
-	text_add(&t, body->bytes, body->n);
+	router_text_add(&t, (const char *)&head, sizeof head);
+	router_text_add(&t, body->bytes, body->n);
 	if (!t.failed)
 		larder_put(r->cache, w->alias, w->n_alias, t.bytes, t.n, &o);
 	free(t.bytes);
@@ -204,8 +207,8 @@ static bool list_tags(const struct router_request *q, struct tag_list *l)
 	l->text = malloc(room);
 	if (!l->text)
 		return false;
-	ok = add_tag(l, &at, room, "strategy:",
-		     router_strategy_name(q->strategy));
+	ok = add_tag(l, &at, room,
+		     "strategy:", router_strategy_name(q->strategy));
 	if (q->whole_catalog_models || q->whole_catalog_agents)
 		ok = ok && add_tag(l, &at, room, "catalog", "");
 	for (unsigned k = 0; ok && k < q->n_models; k++)
@@ -242,8 +245,7 @@ static uint64_t store_result(struct router *r, struct router_work *w,
 			.tags = tags->tag,
 			.n_tags = tags->n,
 			.version = &version};
-		int outcome =
-			larder_fill_put(r->cache, &w->fill, bytes, n, &o);
+		int outcome = larder_fill_put(r->cache, &w->fill, bytes, n, &o);
 
 		if (outcome) {
 			version = 0;
@@ -327,8 +329,8 @@ static unsigned shape(const struct router_request *q)
 
 /*
  * What a lookup costs beyond the parsing that both ways have is about the same
- * for all shapes of a size; what computing costs is learned per shape. One in 64
- * that would be bypassed is computed under the clock again.
+ * for all shapes of a size; what computing costs is learned per shape. One in
+ * 64 that would be bypassed is computed under the clock again.
  */
 static bool worth_it(struct router *r, const struct router_request *q)
 {
@@ -431,8 +433,8 @@ static int begin_once(struct router *r, const void *body, size_t n_body,
 	}
 	router_load_apply(r, w->request);
 	parsed = now_ns();
-	learned = &r->compute_cost[w->request->strategy]
-				  [shape(w->request) % 32];
+	learned =
+		&r->compute_cost[w->request->strategy][shape(w->request) % 32];
 	if (!worth_it(r, w->request)) {
 		error = answer_computed(r, w, false, ROUTER_BYPASS, answer);
 		learn(learned, now_ns() - parsed);
@@ -521,15 +523,18 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 		error = router_fail(e, 422, "",
 				    "one of \"key\", \"tag\", \"pattern\" (a "
 				    "string) or \"all\": true is wanted");
-	else if (pattern &&
-		 larder_glob(json_string_value(pattern),
-			     json_string_length(pattern), "", 0) < 0)
+	else if (pattern && larder_glob(json_string_value(pattern),
+					json_string_length(pattern), "", 0) < 0)
 		error = router_fail(e, 422, "/pattern",
 				    "a class or an escape does not end");
 	else if (!r->cache)
 		error = router_fail(e, 422, "", "there is no cache");
 	if (!error && dry)
-		error = router_preview(r, key ? 'k' : tag ? 't' : pattern ? 'm' : 'a',
+		error = router_preview(r,
+				       key	 ? 'k'
+				       : tag	 ? 't'
+				       : pattern ? 'm'
+						 : 'a',
 				       text ? json_string_value(text) : "",
 				       text ? json_string_length(text) : 0,
 				       &entries, &sum);
@@ -549,12 +554,12 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 	if (error)
 		return error;
 	if (dry)
-		text_format(&t,
-			    "{\"dry_run\":true,\"entries\":%llu,\"bytes\":%llu}",
-			    (unsigned long long)entries,
-			    (unsigned long long)sum);
+		router_text_format(
+			&t,
+			"{\"dry_run\":true,\"entries\":%llu,\"bytes\":%llu}",
+			(unsigned long long)entries, (unsigned long long)sum);
 	else
-		text_string(&t, "{\"invalidated\":true}");
+		router_text_string(&t, "{\"invalidated\":true}");
 	*json = t.bytes;
 	*n_json = t.n;
 	return t.failed ? -ENOMEM : 0;

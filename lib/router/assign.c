@@ -63,7 +63,8 @@ static double final_score(const struct router_weights *w,
 	return match * (1.0 - w->load * (double)m->level / 8.0);
 }
 
-static double overlap(const struct router_agent *a, const struct router_model *m)
+static double overlap(const struct router_agent *a,
+		      const struct router_model *m)
 {
 	uint64_t wanted = a->required | a->preferred;
 
@@ -208,8 +209,7 @@ static int assign_optimal(const struct router_weights *w,
 				&q->models[k]);
 	error = router_solve(n_rows, n, score, capacity, column);
 	for (unsigned row = 0; !error && row < n_rows; row++) {
-		struct router_assignment *to =
-			&r->assignments[row_agent[row]];
+		struct router_assignment *to = &r->assignments[row_agent[row]];
 
 		if (column[row] >= 0)
 			give(w, q, row_agent[row], column[row], ROUTER_AUTO,

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The catalog: one entry in the segment, exempt from eviction, replaced as a
- * whole by compare-and-swap. Of two concurrent changes the loser reads again and
- * applies itself again; none is lost, and a publisher that is stopped blocks
- * nobody.
+ * whole by compare-and-swap. Of two concurrent changes the loser reads again
+ * and applies itself again; none is lost, and a publisher that is stopped
+ * blocks nobody.
  *
  * The document carries the tags that its last change still has to invalidate.
- * Whoever sees such a list finishes it before using the catalog or answering, so
- * a worker killed between publishing and invalidating leaves no stale answer.
+ * Whoever sees such a list finishes it before using the catalog or answering,
+ * so a worker killed between publishing and invalidating leaves no stale
+ * answer.
  *
  *   change:  publish (with the list), invalidate, publish (without), respond
  *   miss:    fill token, then this, then compute (answer.c)
@@ -22,9 +23,8 @@
 static int store(struct router *r, json_t *document, uint64_t expected,
 		 uint64_t *version)
 {
-	struct larder_put_options o = {.size_of = sizeof o,
-				       .flags = LARDER_KEEP,
-				       .version = version};
+	struct larder_put_options o = {
+		.size_of = sizeof o, .flags = LARDER_KEEP, .version = version};
 	char *bytes = json_dumps(document, JSON_COMPACT);
 	int result;
 
@@ -89,7 +89,8 @@ static int finish_pending(struct router *r)
 
 	if (!r->cache || !json_array_size(pending))
 		return 0;
-	json_array_foreach(pending, i, tag) {
+	json_array_foreach(pending, i, tag)
+	{
 		result = larder_invalidate_tag(r->cache, json_string_value(tag),
 					       json_string_length(tag));
 		if (result < 0)
@@ -148,9 +149,9 @@ static void etag_of(const struct router *r, const json_t *value, char etag[40])
 	char *bytes = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
 	char hex[33];
 
-	router_digest_hex(router_digest(r, bytes ? bytes : "",
-					bytes ? strlen(bytes) : 0),
-			  hex);
+	router_digest_hex(
+		router_digest(r, bytes ? bytes : "", bytes ? strlen(bytes) : 0),
+		hex);
 	free(bytes);
 	snprintf(etag, 40, "\"%.16s\"", hex);
 }
@@ -160,7 +161,8 @@ static size_t position(const json_t *list, const char *id)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *own =
 			json_string_value(json_object_get(item, "id"));
 
@@ -257,8 +259,8 @@ int router_put(struct router *r, const char *kind, const char *id,
 {
 	json_error_t why;
 	json_t *item = json_loadb(body, n_body, JSON_REJECT_DUPLICATES, &why);
-	struct change c = {.kind = kind, .id = id, .item = item,
-			   .if_match = if_match};
+	struct change c = {
+		.kind = kind, .id = id, .item = item, .if_match = if_match};
 	const char *own = json_string_value(json_object_get(item, "id"));
 	int error;
 
@@ -273,9 +275,9 @@ int router_put(struct router *r, const char *kind, const char *id,
 	error = router_check_item(kind, item, "", e);
 	own = json_string_value(json_object_get(item, "id"));
 	if (!error && strcmp(own, id))
-		error = router_fail(e, 422, "/id",
-				    "the body's id is \"%s\", the path's \"%s\"",
-				    own, id);
+		error = router_fail(
+			e, 422, "/id",
+			"the body's id is \"%s\", the path's \"%s\"", own, id);
 	if (!error)
 		error = run_change(r, &c);
 	json_decref(item);
@@ -332,7 +334,8 @@ static int check_catalog(const json_t *file, struct router_error *e)
 		if (!json_is_array(list))
 			return router_fail(e, 422, "", "\"%s\" must be a list",
 					   kinds[k]);
-		json_array_foreach(list, i, item) {
+		json_array_foreach(list, i, item)
+		{
 			snprintf(pointer, sizeof pointer, "/%s/%zu", kinds[k],
 				 i);
 			if (router_check_item(kinds[k], item, pointer, e))
@@ -390,12 +393,13 @@ int router_catalog_load(struct router *r, const char *path,
 
 			json_array_foreach(
 				json_object_get(r->catalog.document, kinds[k]),
-				i, item) {
+				i, item)
+			{
 				char tag[ROUTER_ID_MAX + 16];
 
 				snprintf(tag, sizeof tag, "%.5s:%s", kinds[k],
-					 json_string_value(json_object_get(
-						 item, "id")));
+					 json_string_value(
+						 json_object_get(item, "id")));
 				json_array_append_new(pending,
 						      json_string(tag));
 			}

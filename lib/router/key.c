@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a question is, as a key: everything its answer depends on and nothing
- * else. Fields are written with their lengths, so that no two questions have the
- * same bytes; names, endpoints and unknown members are not among them.
+ * else. Fields are written with their lengths, so that no two questions have
+ * the same bytes; names, endpoints and unknown members are not among them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 
 struct digest router_digest(const struct router *r, const void *bytes, size_t n)
 {
-	XXH128_hash_t h = XXH3_128bits_withSecret(
-		bytes, n, r->shared->secret, sizeof r->shared->secret);
+	XXH128_hash_t h = XXH3_128bits_withSecret(bytes, n, r->shared->secret,
+						  sizeof r->shared->secret);
 
 	return (struct digest){.low = h.low64, .high = h.high64};
 }
@@ -28,21 +28,21 @@ void router_digest_hex(struct digest d, char hex[33])
 
 static void put_number(struct text *t, uint64_t n)
 {
-	text_add(t, (const char *)&n, sizeof n);
+	router_text_add(t, (const char *)&n, sizeof n);
 }
 
 static void put_double(struct text *t, double d)
 {
 	if (d == 0)
 		d = 0; /* -0.0 means the same */
-	text_add(t, (const char *)&d, sizeof d);
+	router_text_add(t, (const char *)&d, sizeof d);
 }
 
 static void put_string(struct text *t, const char *s)
 {
 	put_number(t, s ? strlen(s) : UINT64_MAX);
 	if (s)
-		text_string(t, s);
+		router_text_string(t, s);
 }
 
 static void put_set(struct text *t, const struct router_capabilities *c,
@@ -77,12 +77,12 @@ static void put_models(struct text *t, const struct router_request *q)
 		put_string(t, m->id);
 		put_number(t, m->from_catalog);
 		put_number(t, m->context_length);
-		put_number(t, q->strategy == ROUTER_OPTIMAL
-				      ? m->max_concurrent
-				      : 0);
+		put_number(t, q->strategy == ROUTER_OPTIMAL ? m->max_concurrent
+							    : 0);
 		put_number(t, (uint64_t)__builtin_popcountll(m->strong));
 		for (uint64_t set = m->strong; set; set &= set - 1) {
-			put_string(t, q->capabilities.name[__builtin_ctzll(set)]);
+			put_string(t,
+				   q->capabilities.name[__builtin_ctzll(set)]);
 			put_double(t, m->strength[__builtin_ctzll(set)]);
 		}
 	}
@@ -124,7 +124,7 @@ int router_key(struct router *r, const struct router_request *q,
 			  models);
 	t.n = 0;
 	put_number(&t, q->balance_load);
-	text_add(&t, (const char *)&r->weights, sizeof r->weights);
+	router_text_add(&t, (const char *)&r->weights, sizeof r->weights);
 	put_load(&t, q);
 	router_digest_hex(router_digest(r, t.bytes, t.n), load);
 	free(t.bytes);

@@ -51,9 +51,8 @@ static struct load_slot *slot_of(struct router *r, const char *id, bool claim)
 	uint64_t hash = XXH3_64bits(id, strlen(id)) | 1;
 
 	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
-		struct load_slot *s =
-			&r->shared->load[(hash + k) % LOAD_SLOTS];
-		uint64_t seen = atomic_load(&s->id_hash);
+		struct load_slot *s = &r->shared->load[(hash + k) % LOAD_SLOTS];
+		uint64_t seen = load_acquire(&s->id_hash);
 
 		if (seen == hash)
 			return s;
@@ -61,8 +60,7 @@ static struct load_slot *slot_of(struct router *r, const char *id, bool claim)
 			continue;
 		if (!claim)
 			return NULL;
-		if (atomic_compare_exchange_strong(&s->id_hash, &seen, hash) ||
-		    seen == hash)
+		if (cas_acqrel(&s->id_hash, &seen, hash) || seen == hash)
 			return s;
 	}
 	return NULL;
@@ -88,19 +86,19 @@ void router_load_apply(struct router *r, struct router_request *q)
 		struct router_model *m = &q->models[k];
 		struct load_slot *s = slot_of(r, m->id, false);
 		struct load l = {0};
-		uint64_t at = s ? atomic_load(&s->reported_ms) : 0;
+		uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
 
 		m->load_known = s && at && now - at < FORGET_MS;
 		if (m->load_known)
-			l = unpack(atomic_load(&s->word));
+			l = unpack(load_acquire(&s->word));
 		m->active = l.active;
 		m->queue = l.queue;
 		m->level = (unsigned)l.level;
 		m->utilization = (double)l.active / (double)m->max_concurrent;
-		m->full = m->load_known &&
-			  (l.active >= m->max_concurrent ||
-			   (m->max_queue != UINT64_MAX && l.queue &&
-			    l.queue >= m->max_queue));
+		m->full =
+			m->load_known && (l.active >= m->max_concurrent ||
+					  (m->max_queue != UINT64_MAX &&
+					   l.queue && l.queue >= m->max_queue));
 	}
 }
 
@@ -111,12 +109,12 @@ uint64_t router_load_fingerprint(struct router *r)
 
 	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
 		struct load_slot *s = &r->shared->load[k];
-		uint64_t id = atomic_load(&s->id_hash), at;
+		uint64_t id = load_acquire(&s->id_hash), at;
 
 		if (!id)
 			continue;
-		at = atomic_load(&s->reported_ms);
-		h ^= (id ^ (atomic_load(&s->word) & 0xfffffffffff) *
+		at = load_acquire(&s->reported_ms);
+		h ^= (id ^ (load_acquire(&s->word) & 0xfffffffffff) *
 				   UINT64_C(0x9e3779b97f4a7c15)) *
 		     (at && now - at < FORGET_MS ? 3 : 1);
 	}
@@ -130,8 +128,9 @@ static int64_t clamp(int64_t n)
 	return n < 0 ? 0 : n > COUNT_MAX ? COUNT_MAX : n;
 }
 
-static int check_whole(const json_t *item, const char *member, bool may_be_below,
-		       const char *pointer, struct router_error *e)
+static int check_whole(const json_t *item, const char *member,
+		       bool may_be_below, const char *pointer,
+		       struct router_error *e)
 {
 	const json_t *v = json_object_get(item, member);
 	double d = json_number_value(v);
@@ -152,7 +151,8 @@ static const json_t *find_item(const struct router *r, const char *kind,
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(r->catalog.document, kind), i, item) {
+	json_array_foreach(json_object_get(r->catalog.document, kind), i, item)
+	{
 		const char *own =
 			json_string_value(json_object_get(item, "id"));
 
@@ -169,22 +169,25 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 	const json_t *target = json_object_get(model, "target_utilization");
 	double most = json_is_number(v) ? json_number_value(v) : 1;
 	struct load_slot *s = slot_of(r, id, false);
-	uint64_t at = s ? atomic_load(&s->reported_ms) : 0;
+	uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
 	bool known = s && at && now_ms() - at < FORGET_MS;
-	struct load l = known ? unpack(atomic_load(&s->word)) : (struct load){0};
+	struct load l =
+		known ? unpack(load_acquire(&s->word)) : (struct load){0};
 
-	text_string(t, "{\"model_id\":");
-	text_json(t, id);
-	text_format(t,
-		    ",\"active\":%llu,\"queue\":%llu,\"level\":%llu,"
-		    "\"load_known\":%s,\"max_concurrent\":%.0f,"
-		    "\"target_utilization\":",
-		    (unsigned long long)l.active, (unsigned long long)l.queue,
-		    (unsigned long long)l.level, known ? "true" : "false", most);
-	text_double(t, json_is_number(target) ? json_number_value(target) : 0.8);
-	text_string(t, ",\"utilization\":");
-	text_double(t, (double)l.active / most);
-	text_string(t, "}");
+	router_text_string(t, "{\"model_id\":");
+	router_text_json(t, id);
+	router_text_format(
+		t,
+		",\"active\":%llu,\"queue\":%llu,\"level\":%llu,"
+		"\"load_known\":%s,\"max_concurrent\":%.0f,"
+		"\"target_utilization\":",
+		(unsigned long long)l.active, (unsigned long long)l.queue,
+		(unsigned long long)l.level, known ? "true" : "false", most);
+	router_text_double(t, json_is_number(target) ? json_number_value(target)
+						     : 0.8);
+	router_text_string(t, ",\"utilization\":");
+	router_text_double(t, (double)l.active / most);
+	router_text_string(t, "}");
 }
 
 static int check_report(const struct router *r, const json_t *item,
@@ -219,10 +222,11 @@ static void report(struct router *r, const json_t *item, struct text *t)
 	if (json_is_number(v))
 		most = (uint64_t)json_number_value(v);
 	if (s) {
-		bool known = atomic_load(&s->reported_ms) &&
-			     now_ms() - atomic_load(&s->reported_ms) < FORGET_MS;
+		bool known =
+			load_acquire(&s->reported_ms) &&
+			now_ms() - load_acquire(&s->reported_ms) < FORGET_MS;
 
-		seen = atomic_load(&s->word);
+		seen = load_acquire(&s->word);
 		do {
 			struct load l = known ? unpack(seen) : (struct load){0};
 			int64_t active = (int64_t)l.active;
@@ -243,8 +247,8 @@ static void report(struct router *r, const json_t *item, struct text *t)
 			l.level = next_level((unsigned)l.level, l.active, most);
 			l.sequence = unpack(seen).sequence + 1;
 			next = pack(l);
-		} while (!atomic_compare_exchange_weak(&s->word, &seen, next));
-		atomic_store(&s->reported_ms, now_ms());
+		} while (!cas_acqrel(&s->word, &seen, next));
+		store_release(&s->reported_ms, now_ms());
 	}
 	router_load_json(r, model, t);
 }
@@ -254,7 +258,8 @@ int router_load_report(struct router *r, const void *bytes, size_t n,
 {
 	struct text t = {0};
 	json_error_t why;
-	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why), *item;
+	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why),
+	       *item;
 	char pointer[32];
 	size_t i;
 	int error;
@@ -265,7 +270,8 @@ int router_load_report(struct router *r, const void *bytes, size_t n,
 	error = router_catalog_current(r);
 	if (!error && !json_is_array(body))
 		error = check_report(r, body, "", e);
-	json_array_foreach(body, i, item) {
+	json_array_foreach(body, i, item)
+	{
 		snprintf(pointer, sizeof pointer, "/%zu", i);
 		if (!error)
 			error = check_report(r, item, pointer, e);
@@ -273,13 +279,14 @@ int router_load_report(struct router *r, const void *bytes, size_t n,
 	if (!error && !json_is_array(body)) {
 		report(r, body, &t);
 	} else if (!error) {
-		text_string(&t, "[");
-		json_array_foreach(body, i, item) {
+		router_text_string(&t, "[");
+		json_array_foreach(body, i, item)
+		{
 			if (i)
-				text_string(&t, ",");
+				router_text_string(&t, ",");
 			report(r, item, &t);
 		}
-		text_string(&t, "]");
+		router_text_string(&t, "]");
 	}
 	json_decref(body);
 	*json = t.bytes;
@@ -296,14 +303,15 @@ int router_load_list(struct router *r, char **json, size_t *n_json)
 
 	if (error)
 		return error;
-	text_string(&t, "{\"models\":[");
+	router_text_string(&t, "{\"models\":[");
 	json_array_foreach(json_object_get(r->catalog.document, "models"), i,
-			   item) {
+			   item)
+	{
 		if (i)
-			text_string(&t, ",");
+			router_text_string(&t, ",");
 		router_load_json(r, item, &t);
 	}
-	text_string(&t, "]}");
+	router_text_string(&t, "]}");
 	*json = t.bytes;
 	*n_json = t.n;
 	return t.failed ? -ENOMEM : 0;
@@ -326,9 +334,9 @@ int router_outcome_report(struct router *r, const void *bytes, size_t n,
 	if (!error && !id)
 		error = router_fail(e, 422, "", "\"model_id\" is missing");
 	if (!error && !json_is_boolean(success))
-		error = router_fail(e, 422, "/success", "must be true or false");
-	if (!error &&
-	    check_whole(body, "latency_ms", false, "/latency_ms", e))
+		error = router_fail(e, 422, "/success",
+				    "must be true or false");
+	if (!error && check_whole(body, "latency_ms", false, "/latency_ms", e))
 		error = -EINVAL;
 	if (!error && !find_item(r, "models", id)) {
 		router_fail(e, 404, "/model_id", "no model \"%s\"", id);
@@ -337,7 +345,7 @@ int router_outcome_report(struct router *r, const void *bytes, size_t n,
 	s = error ? NULL : slot_of(r, id, true);
 	if (s) {
 		/* Averaged over about a hundred, from 1. */
-		uint64_t seen = atomic_load(&s->successes), rate, next;
+		uint64_t seen = load_acquire(&s->successes), rate, next;
 		bool good = json_is_true(success);
 
 		do {
@@ -346,10 +354,9 @@ int router_outcome_report(struct router *r, const void *bytes, size_t n,
 			if (next > 65536)
 				next = 65536;
 			next++;
-		} while (!atomic_compare_exchange_weak(&s->successes, &seen,
-						       next));
-		atomic_fetch_add(&router_cell(r)->outcomes, 1);
-		atomic_fetch_add(&router_cell(r)->failures, !good);
+		} while (!cas_acqrel(&s->successes, &seen, next));
+		fetch_add_relaxed(&router_cell(r)->outcomes, 1);
+		fetch_add_relaxed(&router_cell(r)->failures, !good);
 	}
 	json_decref(body);
 	return error;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics: one cell a worker slot, in a region of the segment, so that whichever
- * worker is asked answers for all, and a worker's death loses nothing. Latencies
- * are log-linear: four steps an octave, from a nanosecond up.
+ * Metrics: one cell a worker slot, in a region of the segment, so that
+ * whichever worker is asked answers for all, and a worker's death loses
+ * nothing. Latencies are log-linear: four steps an octave, from a nanosecond
+ * up.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -44,9 +45,9 @@ static uint64_t bucket_end(unsigned b)
 	return ((uint64_t)4 + (b + 4) % 4 + 1) << (octave - 2);
 }
 
-static void add(_Atomic uint64_t *c, uint64_t n)
+static void add(atomic_u64 *c, uint64_t n)
 {
-	atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+	fetch_add_relaxed(c, n);
 }
 
 void router_observe(struct router *r, enum router_strategy strategy,
@@ -66,17 +67,16 @@ void router_observe(struct router *r, enum router_strategy strategy,
 /* The sum of one counter, named by its place in a cell, over all cells. */
 static uint64_t sum(const struct router *r, size_t offset)
 {
-	uint64_t n = *(const uint64_t *)(const void *)((const char *)&r->own_metrics +
-						      offset);
+	uint64_t n = *(
+		const uint64_t *)(const void *)((const char *)&r->own_metrics +
+						offset);
 
 	for (uint32_t i = 0; i < r->n_cells; i++)
-		n += atomic_load_explicit(
-			(const _Atomic uint64_t *)(const void
-							   *)((const char *)
-								      r->cells +
-							      i * r->cell_stride +
-							      offset),
-			memory_order_relaxed);
+		n += load_relaxed(
+			(const atomic_u64 *)(const void *)((const char *)
+								   r->cells +
+							   i * r->cell_stride +
+							   offset));
 	return n;
 }
 #define SUM(r, member) sum(r, offsetof(struct metrics, member))
@@ -102,24 +102,27 @@ static void stats_of(struct router *r, unsigned s, struct text *t)
 {
 	static const char *const kinds[] = {"hits", "misses"};
 
-	text_format(t, "\"%s\":{\"requests\":%llu", router_strategy_name(s),
-		    (unsigned long long)SUM(r, requests[s]));
+	router_text_format(t, "\"%s\":{\"requests\":%llu",
+			   router_strategy_name(s),
+			   (unsigned long long)SUM(r, requests[s]));
 	for (unsigned k = 0; k < 5; k++)
-		text_format(t, ",\"%s\":%llu", router_cache_status_name(k),
-			    (unsigned long long)SUM(r, status[s][k]));
-	text_format(t,
-		    ",\"refused_stores\":%llu,\"compute_ns\":%llu,"
-		    "\"compute_saved_ns\":%llu,\"latency_us\":{",
-		    (unsigned long long)SUM(r, refused[s]),
-		    (unsigned long long)SUM(r, compute_ns[s]),
-		    (unsigned long long)SUM(r, saved_ns[s]));
+		router_text_format(t, ",\"%s\":%llu",
+				   router_cache_status_name(k),
+				   (unsigned long long)SUM(r, status[s][k]));
+	router_text_format(t,
+			   ",\"refused_stores\":%llu,\"compute_ns\":%llu,"
+			   "\"compute_saved_ns\":%llu,\"latency_us\":{",
+			   (unsigned long long)SUM(r, refused[s]),
+			   (unsigned long long)SUM(r, compute_ns[s]),
+			   (unsigned long long)SUM(r, saved_ns[s]));
 	for (unsigned k = 0; k < 2; k++)
-		text_format(t, "%s\"%s\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f}",
-			    k ? "," : "", kinds[k],
-			    (double)quantile(r, s, k, 0.50) / 1e3,
-			    (double)quantile(r, s, k, 0.95) / 1e3,
-			    (double)quantile(r, s, k, 0.99) / 1e3);
-	text_string(t, "}}");
+		router_text_format(
+			t, "%s\"%s\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f}",
+			k ? "," : "", kinds[k],
+			(double)quantile(r, s, k, 0.50) / 1e3,
+			(double)quantile(r, s, k, 0.95) / 1e3,
+			(double)quantile(r, s, k, 0.99) / 1e3);
+	router_text_string(t, "}}");
 }
 
 int router_stats(struct router *r, char **json, size_t *n_json)
@@ -131,37 +134,38 @@ int router_stats(struct router *r, char **json, size_t *n_json)
 
 	if (error)
 		return error;
-	text_format(&t, "{\"catalog\":{\"version\":%llu,\"models\":%zu,"
-			"\"agents\":%zu},\"warming\":{\"left\":%u,\"total\":%u},"
-			"\"strategies\":{",
-		    (unsigned long long)r->catalog.number,
-		    json_array_size(json_object_get(r->catalog.document,
-						    "models")),
-		    json_array_size(json_object_get(r->catalog.document,
-						    "agents")),
-		    r->n_warm - r->warm_at, r->warm_total);
+	router_text_format(
+		&t,
+		"{\"catalog\":{\"version\":%llu,\"models\":%zu,"
+		"\"agents\":%zu},\"warming\":{\"left\":%u,\"total\":%u},"
+		"\"strategies\":{",
+		(unsigned long long)r->catalog.number,
+		json_array_size(json_object_get(r->catalog.document, "models")),
+		json_array_size(json_object_get(r->catalog.document, "agents")),
+		r->n_warm - r->warm_at, r->warm_total);
 	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++) {
 		if (s)
-			text_string(&t, ",");
+			router_text_string(&t, ",");
 		stats_of(r, s, &t);
 	}
-	text_string(&t, "}");
+	router_text_string(&t, "}");
 	if (r->cache && !larder_usage(r->cache, &usage)) {
 		larder_counters(r->cache, counters, 64);
-		text_format(&t,
-			    ",\"cache\":{\"bytes_total\":%llu,"
-			    "\"bytes_used\":%llu,\"entries\":%llu,"
-			    "\"workers\":%llu",
-			    (unsigned long long)usage.bytes_total,
-			    (unsigned long long)usage.bytes_used,
-			    (unsigned long long)usage.n_entries,
-			    (unsigned long long)usage.n_workers);
+		router_text_format(&t,
+				   ",\"cache\":{\"bytes_total\":%llu,"
+				   "\"bytes_used\":%llu,\"entries\":%llu,"
+				   "\"workers\":%llu",
+				   (unsigned long long)usage.bytes_total,
+				   (unsigned long long)usage.bytes_used,
+				   (unsigned long long)usage.n_entries,
+				   (unsigned long long)usage.n_workers);
 		for (size_t k = 0; k < larder_n_counters() && k < 64; k++)
-			text_format(&t, ",\"%s\":%llu", larder_counter_name(k),
-				    (unsigned long long)counters[k]);
-		text_string(&t, "}");
+			router_text_format(&t, ",\"%s\":%llu",
+					   larder_counter_name(k),
+					   (unsigned long long)counters[k]);
+		router_text_string(&t, "}");
 	}
-	text_string(&t, "}");
+	router_text_string(&t, "}");
 	*json = t.bytes;
 	*n_json = t.n;
 	return t.failed ? -ENOMEM : 0;
@@ -173,7 +177,8 @@ int router_stats(struct router *r, char **json, size_t *n_json)
 static void head(struct text *t, const char *name, const char *type,
 		 const char *help)
 {
-	text_format(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	router_text_format(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
+			   type);
 }
 
 static void by_strategy(struct router *r, struct text *t, const char *name,
@@ -181,9 +186,9 @@ static void by_strategy(struct router *r, struct text *t, const char *name,
 {
 	head(t, name, "counter", help);
 	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
-		text_format(t, "%s{strategy=\"%s\"} %.9g\n", name,
-			    router_strategy_name(s),
-			    (double)sum(r, offset + s * 8) * scale);
+		router_text_format(t, "%s{strategy=\"%s\"} %.9g\n", name,
+				   router_strategy_name(s),
+				   (double)sum(r, offset + s * 8) * scale);
 }
 
 static void latencies(struct router *r, struct text *t)
@@ -204,26 +209,27 @@ static void latencies(struct router *r, struct text *t)
 				/* whole octaves from 1 us to 17 s */
 				if (b % 4 != 3 || b < 36 || b > 132)
 					continue;
-				text_format(t,
-					    "%s_bucket{strategy=\"%s\",cache="
-					    "\"%s\",le=\"%.9g\"} %llu\n",
-					    name, router_strategy_name(s),
-					    kinds[k],
-					    (double)bucket_end(b) / 1e9,
-					    (unsigned long long)n);
+				router_text_format(
+					t,
+					"%s_bucket{strategy=\"%s\",cache="
+					"\"%s\",le=\"%.9g\"} %llu\n",
+					name, router_strategy_name(s), kinds[k],
+					(double)bucket_end(b) / 1e9,
+					(unsigned long long)n);
 			}
-			text_format(t,
-				    "%s_bucket{strategy=\"%s\",cache=\"%s\",le="
-				    "\"+Inf\"} %llu\n%s_sum{strategy=\"%s\","
-				    "cache=\"%s\"} %.9g\n%s_count{strategy="
-				    "\"%s\",cache=\"%s\"} %llu\n",
-				    name, router_strategy_name(s), kinds[k],
-				    (unsigned long long)n, name,
-				    router_strategy_name(s), kinds[k],
-				    (double)sum(r, base + HISTOGRAM_BUCKETS * 8) /
-					    1e9,
-				    name, router_strategy_name(s), kinds[k],
-				    (unsigned long long)n);
+			router_text_format(
+				t,
+				"%s_bucket{strategy=\"%s\",cache=\"%s\",le="
+				"\"+Inf\"} %llu\n%s_sum{strategy=\"%s\","
+				"cache=\"%s\"} %.9g\n%s_count{strategy="
+				"\"%s\",cache=\"%s\"} %llu\n",
+				name, router_strategy_name(s), kinds[k],
+				(unsigned long long)n, name,
+				router_strategy_name(s), kinds[k],
+				(double)sum(r, base + HISTOGRAM_BUCKETS * 8) /
+					1e9,
+				name, router_strategy_name(s), kinds[k],
+				(unsigned long long)n);
 		}
 }
 
@@ -238,31 +244,31 @@ static void loads(struct router *r, struct text *t)
 	q.models = calloc(q.n_models + 1, sizeof *q.models);
 	if (!q.models)
 		return;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const json_t *most = json_object_get(item, "max_concurrent");
 
 		q.models[i].id = json_string_value(json_object_get(item, "id"));
 		q.models[i].max_queue = UINT64_MAX;
 		q.models[i].max_concurrent =
-			json_is_number(most)
-				? (uint64_t)json_number_value(most)
-				: 1;
+			json_is_number(most) ? (uint64_t)json_number_value(most)
+					     : 1;
 	}
 	router_load_apply(r, &q);
 	head(t, "larder_router_model_active", "gauge",
 	     "Requests that a model is working on, as reported");
 	for (i = 0; i < q.n_models; i++) {
-		text_string(t, "larder_router_model_active{model=");
-		text_json(t, q.models[i].id);
-		text_format(t, "} %llu\n",
-			    (unsigned long long)q.models[i].active);
+		router_text_string(t, "larder_router_model_active{model=");
+		router_text_json(t, q.models[i].id);
+		router_text_format(t, "} %llu\n",
+				   (unsigned long long)q.models[i].active);
 	}
 	head(t, "larder_router_model_utilization", "gauge",
 	     "Active requests over the most a model takes");
 	for (i = 0; i < q.n_models; i++) {
-		text_string(t, "larder_router_model_utilization{model=");
-		text_json(t, q.models[i].id);
-		text_format(t, "} %.9g\n", q.models[i].utilization);
+		router_text_string(t, "larder_router_model_utilization{model=");
+		router_text_json(t, q.models[i].id);
+		router_text_format(t, "} %.9g\n", q.models[i].utilization);
 	}
 	free(q.models);
 }
@@ -280,21 +286,21 @@ static void cache_counters(struct router *r, struct text *t)
 		snprintf(name, sizeof name, "larder_%s_total",
 			 larder_counter_name(k));
 		head(t, name, "counter", larder_counter_help(k));
-		text_format(t, "%s %llu\n", name,
-			    (unsigned long long)counters[k]);
+		router_text_format(t, "%s %llu\n", name,
+				   (unsigned long long)counters[k]);
 	}
 	head(t, "larder_entries", "gauge", "Live entries");
-	text_format(t, "larder_entries %llu\n",
-		    (unsigned long long)usage.n_entries);
+	router_text_format(t, "larder_entries %llu\n",
+			   (unsigned long long)usage.n_entries);
 	head(t, "larder_used_bytes", "gauge", "Bytes of live entries");
-	text_format(t, "larder_used_bytes %llu\n",
-		    (unsigned long long)usage.bytes_used);
+	router_text_format(t, "larder_used_bytes %llu\n",
+			   (unsigned long long)usage.bytes_used);
 	head(t, "larder_size_bytes", "gauge", "Bytes of the segment");
-	text_format(t, "larder_size_bytes %llu\n",
-		    (unsigned long long)usage.bytes_total);
+	router_text_format(t, "larder_size_bytes %llu\n",
+			   (unsigned long long)usage.bytes_total);
 	head(t, "larder_workers", "gauge", "Attached threads");
-	text_format(t, "larder_workers %llu\n",
-		    (unsigned long long)usage.n_workers);
+	router_text_format(t, "larder_workers %llu\n",
+			   (unsigned long long)usage.n_workers);
 }
 
 int router_metrics(struct router *r, char **text, size_t *n_text)
@@ -304,18 +310,19 @@ int router_metrics(struct router *r, char **text, size_t *n_text)
 
 	if (error)
 		return error;
-	by_strategy(r, &t, "larder_router_requests_total",
-		    "Questions answered", offsetof(struct metrics, requests), 1);
+	by_strategy(r, &t, "larder_router_requests_total", "Questions answered",
+		    offsetof(struct metrics, requests), 1);
 	head(&t, "larder_router_answers_total", "counter",
 	     "Answers by how the cache took part");
 	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
 		for (unsigned k = 0; k < 5; k++)
-			text_format(&t,
-				    "larder_router_answers_total{strategy="
-				    "\"%s\",cache=\"%s\"} %llu\n",
-				    router_strategy_name(s),
-				    router_cache_status_name(k),
-				    (unsigned long long)SUM(r, status[s][k]));
+			router_text_format(
+				&t,
+				"larder_router_answers_total{strategy="
+				"\"%s\",cache=\"%s\"} %llu\n",
+				router_strategy_name(s),
+				router_cache_status_name(k),
+				(unsigned long long)SUM(r, status[s][k]));
 	by_strategy(r, &t, "larder_router_refused_stores_total",
 		    "Results that came too late to be stored",
 		    offsetof(struct metrics, refused), 1);
@@ -328,12 +335,12 @@ int router_metrics(struct router *r, char **text, size_t *n_text)
 	latencies(r, &t);
 	head(&t, "larder_router_outcomes_total", "counter",
 	     "Outcomes reported for models");
-	text_format(&t, "larder_router_outcomes_total %llu\n",
-		    (unsigned long long)SUM(r, outcomes));
+	router_text_format(&t, "larder_router_outcomes_total %llu\n",
+			   (unsigned long long)SUM(r, outcomes));
 	head(&t, "larder_router_outcome_failures_total", "counter",
 	     "Reported outcomes that were failures");
-	text_format(&t, "larder_router_outcome_failures_total %llu\n",
-		    (unsigned long long)SUM(r, failures));
+	router_text_format(&t, "larder_router_outcome_failures_total %llu\n",
+			   (unsigned long long)SUM(r, failures));
 	loads(r, &t);
 	cache_counters(r, &t);
 	*text = t.bytes;

@@ -14,7 +14,8 @@
 enum { WARM_LINES_MAX = 100000, DEFAULT_TTL_MS = 300000, BYPASS_CELLS = 256 };
 
 /* The secret is drawn once for a segment, by whoever comes first: 1 drawing,
- * 2 ready. One who dies while drawing leaves 1; the next draws after a while. */
+ * 2 ready. One who dies while drawing leaves 1; the next draws after a while.
+ */
 static int share_secret(struct shared *s)
 {
 	unsigned char own[sizeof s->secret];
@@ -22,19 +23,19 @@ static int share_secret(struct shared *s)
 
 	if (getrandom(own, sizeof own, 0) != (ssize_t)sizeof own)
 		return -errno;
-	if (atomic_compare_exchange_strong(&s->secret_ready, &seen, 1)) {
+	if (cas_acqrel(&s->secret_ready, &seen, 1)) {
 		memcpy(s->secret, own, sizeof own);
-		atomic_store(&s->secret_ready, 2);
+		store_release(&s->secret_ready, 2);
 		return 0;
 	}
-	for (int i = 0; i < 2000 && atomic_load(&s->secret_ready) != 2; i++) {
+	for (int i = 0; i < 2000 && load_acquire(&s->secret_ready) != 2; i++) {
 		const struct timespec nap = {.tv_nsec = 500000};
 
 		nanosleep(&nap, NULL);
 	}
-	if (atomic_load(&s->secret_ready) != 2) {
+	if (load_acquire(&s->secret_ready) != 2) {
 		memcpy(s->secret, own, sizeof own);
-		atomic_store(&s->secret_ready, 2);
+		store_release(&s->secret_ready, 2);
 	}
 	return 0;
 }

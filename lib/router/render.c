@@ -22,40 +22,42 @@ static void render_one(const struct router_request *q, unsigned i,
 {
 	uint64_t missing = a->missing;
 
-	text_string(t, "{\"agent_id\":");
-	text_json(t, q->agents[i].id);
-	text_string(t, ",\"agent_name\":");
-	text_json(t, q->agents[i].name);
+	router_text_string(t, "{\"agent_id\":");
+	router_text_json(t, q->agents[i].id);
+	router_text_string(t, ",\"agent_name\":");
+	router_text_json(t, q->agents[i].name);
 	if (a->model < 0) {
-		text_string(t, ",\"model_id\":null,\"model_name\":null,"
-			       "\"match_score\":0.0,\"final_score\":0.0,"
-			       "\"method\":\"auto\",\"capability_overlap\":0.0,"
-			       "\"missing_required\":[],\"reason\":");
-		text_json(t, reasons[a->reason]);
-		text_string(t, "}");
+		router_text_string(
+			t, ",\"model_id\":null,\"model_name\":null,"
+			   "\"match_score\":0.0,\"final_score\":0.0,"
+			   "\"method\":\"auto\",\"capability_overlap\":0.0,"
+			   "\"missing_required\":[],\"reason\":");
+		router_text_json(t, reasons[a->reason]);
+		router_text_string(t, "}");
 		return;
 	}
-	text_string(t, ",\"model_id\":");
-	text_json(t, q->models[a->model].id);
-	text_string(t, ",\"model_name\":");
-	text_json(t, q->models[a->model].name);
-	text_string(t, ",\"match_score\":");
-	text_double(t, a->match);
-	text_string(t, ",\"final_score\":");
-	text_double(t, a->final);
-	text_format(t, ",\"method\":\"%s\",\"capability_overlap\":",
-		    methods[a->method]);
-	text_double(t, a->overlap);
-	text_string(t, ",\"missing_required\":[");
+	router_text_string(t, ",\"model_id\":");
+	router_text_json(t, q->models[a->model].id);
+	router_text_string(t, ",\"model_name\":");
+	router_text_json(t, q->models[a->model].name);
+	router_text_string(t, ",\"match_score\":");
+	router_text_double(t, a->match);
+	router_text_string(t, ",\"final_score\":");
+	router_text_double(t, a->final);
+	router_text_format(t, ",\"method\":\"%s\",\"capability_overlap\":",
+			   methods[a->method]);
+	router_text_double(t, a->overlap);
+	router_text_string(t, ",\"missing_required\":[");
 	for (const char *comma = ""; missing; missing &= missing - 1) {
-		text_string(t, comma);
-		text_json(t, q->capabilities.name[__builtin_ctzll(missing)]);
+		router_text_string(t, comma);
+		router_text_json(
+			t, q->capabilities.name[__builtin_ctzll(missing)]);
 		comma = ",";
 	}
-	text_string(t, "]");
+	router_text_string(t, "]");
 	if (q->balance_load && !q->models[a->model].load_known)
-		text_string(t, ",\"load_known\":false");
-	text_string(t, "}");
+		router_text_string(t, ",\"load_known\":false");
+	router_text_string(t, "}");
 }
 
 /* The object without its closing brace: the "cache" member is added by who
@@ -71,24 +73,25 @@ void router_render(const struct router_request *q,
 	}
 	for (unsigned i = 0; i < q->n_agents; i++)
 		order[q->agents[i].position] = i;
-	text_string(t, "{\"assignments\":[");
+	router_text_string(t, "{\"assignments\":[");
 	for (unsigned p = 0; p < q->n_agents; p++) {
 		if (p)
-			text_string(t, ",");
+			router_text_string(t, ",");
 		render_one(q, order[p], &r->assignments[order[p]], t);
 	}
 	free(order);
-	text_string(t, "],\"total_score\":");
-	text_double(t, r->total_score);
-	text_string(t, ",\"avg_match_score\":");
-	text_double(t, r->avg_match_score);
-	text_format(t,
-		    ",\"total_assignments\":%u,\"strategy\":\"%s\","
-		    "\"load_balancing_enabled\":%s,\"models_filtered\":%u,"
-		    "\"avg_utilization\":",
-		    r->n_assigned, router_strategy_name(q->strategy),
-		    q->balance_load ? "true" : "false", r->models_filtered);
-	text_double(t, r->avg_utilization);
+	router_text_string(t, "],\"total_score\":");
+	router_text_double(t, r->total_score);
+	router_text_string(t, ",\"avg_match_score\":");
+	router_text_double(t, r->avg_match_score);
+	router_text_format(
+		t,
+		",\"total_assignments\":%u,\"strategy\":\"%s\","
+		"\"load_balancing_enabled\":%s,\"models_filtered\":%u,"
+		"\"avg_utilization\":",
+		r->n_assigned, router_strategy_name(q->strategy),
+		q->balance_load ? "true" : "false", r->models_filtered);
+	router_text_double(t, r->avg_utilization);
 }
 
 /* ------------------------------------------------------------------ */

@@ -37,7 +37,8 @@ static int check_id(const json_t *item, const char *pointer, const char *member,
 	size_t n;
 
 	if (!id)
-		return router_fail(e, 422, pointer, "\"%s\" is missing", member);
+		return router_fail(e, 422, pointer, "\"%s\" is missing",
+				   member);
 	n = json_is_string(id) ? json_string_length(id) : 0;
 	if (n < 1 || n > ROUTER_ID_MAX || strlen(json_string_value(id)) != n)
 		return router_fail(e, 422, pointer,
@@ -77,13 +78,14 @@ static int check_strings(const json_t *item, const char *member,
 	if (!json_is_array(list))
 		return router_fail(e, 422, pointer, "\"%s\" must be a list",
 				   member);
-	json_array_foreach(list, i, one)
-		if (!json_is_string(one) || !json_string_length(one) ||
-		    strlen(json_string_value(one)) != json_string_length(one) ||
-		    json_string_length(one) > ROUTER_ID_MAX)
-			return router_fail(e, 422, pointer,
-					   "\"%s\" holds what is no name",
-					   member);
+	json_array_foreach(list, i, one) if (
+		!json_is_string(one) || !json_string_length(one) ||
+		strlen(json_string_value(one)) != json_string_length(one) ||
+		json_string_length(one) >
+			ROUTER_ID_MAX) return router_fail(e, 422, pointer,
+							  "\"%s\" holds what "
+							  "is no name",
+							  member);
 	return 0;
 }
 
@@ -142,8 +144,8 @@ static int check_agent(const json_t *a, const char *pointer,
 	return 0;
 }
 
-int router_check_item(const char *kind, const json_t *item,
-		      const char *pointer, struct router_error *e)
+int router_check_item(const char *kind, const json_t *item, const char *pointer,
+		      struct router_error *e)
 {
 	const json_t *name = json_object_get(item, "name");
 
@@ -152,7 +154,8 @@ int router_check_item(const char *kind, const json_t *item,
 	if (check_id(item, pointer, "id", e))
 		return -EINVAL;
 	if (name && !json_is_null(name) && !json_is_string(name))
-		return router_fail(e, 422, pointer, "\"name\" must be a string");
+		return router_fail(e, 422, pointer,
+				   "\"name\" must be a string");
 	return !strcmp(kind, "models") ? check_model(item, pointer, e)
 				       : check_agent(item, pointer, e);
 }
@@ -190,20 +193,19 @@ static int collect_capabilities(const json_t *agents, const json_t *models,
 		}                                                              \
 		all[n++] = (text);                                             \
 	} while (0)
-	json_array_foreach(agents, i, item) {
-		json_array_foreach(json_object_get(item,
-						   "required_capabilities"),
-				   k, one)
+	json_array_foreach(agents, i, item)
+	{
+		json_array_foreach(
+			json_object_get(item, "required_capabilities"), k, one)
 			TAKE(json_string_value(one));
-		json_array_foreach(json_object_get(item,
-						   "preferred_capabilities"),
-				   k, one)
+		json_array_foreach(
+			json_object_get(item, "preferred_capabilities"), k, one)
 			TAKE(json_string_value(one));
 	}
-	json_array_foreach(models, i, item) {
+	json_array_foreach(models, i, item)
+	{
 		json_object_foreach(json_object_get(item, "capabilities"), name,
-				    one)
-			TAKE(name);
+				    one) TAKE(name);
 	}
 #undef TAKE
 	qsort(all, n, sizeof *all, by_text);
@@ -224,10 +226,11 @@ static int collect_capabilities(const json_t *agents, const json_t *models,
 	return 0;
 }
 
-static unsigned capability(const struct router_capabilities *c, const char *name)
+static unsigned capability(const struct router_capabilities *c,
+			   const char *name)
 {
-	const char *const *at = bsearch(&name, c->name, c->n, sizeof *c->name,
-					by_text);
+	const char *const *at =
+		bsearch(&name, c->name, c->n, sizeof *c->name, by_text);
 
 	return at ? (unsigned)(at - c->name) : 0;
 }
@@ -239,12 +242,13 @@ static uint64_t capability_set(const struct router_capabilities *c,
 	uint64_t set = 0;
 	size_t i;
 
-	json_array_foreach(list, i, one)
-		set |= UINT64_C(1) << capability(c, json_string_value(one));
+	json_array_foreach(list, i, one) set |=
+		UINT64_C(1) << capability(c, json_string_value(one));
 	return set;
 }
 
-static uint64_t count_of(const json_t *item, const char *member, uint64_t absent)
+static uint64_t count_of(const json_t *item, const char *member,
+			 uint64_t absent)
 {
 	const json_t *v = json_object_get(item, member);
 
@@ -271,7 +275,8 @@ static void take_model(const struct router_capabilities *c, const json_t *item,
 	m->max_concurrent = count_of(item, "max_concurrent", 1);
 	m->max_queue = count_of(item, "max_queue", UINT64_MAX);
 	m->from_catalog = from_catalog;
-	json_object_foreach(json_object_get(item, "capabilities"), name, v) {
+	json_object_foreach(json_object_get(item, "capabilities"), name, v)
+	{
 		unsigned k = capability(c, name);
 
 		m->strength[k] = json_number_value(v);
@@ -334,7 +339,8 @@ static int choose_list(struct router *r, json_t *body, const char *kind,
 	if (json_array_size(own) > most)
 		return router_fail(e, 422, pointer, "more than %zu of them",
 				   most);
-	json_array_foreach(own, i, item) {
+	json_array_foreach(own, i, item)
+	{
 		snprintf(pointer, sizeof pointer, "/%s/%zu", kind, i);
 		if (router_check_item(kind, item, pointer, e))
 			return -EINVAL;

@@ -22,38 +22,38 @@ void router_digest_hex(struct digest d, char hex[33]);
 
 /* One model's load, in a region shared by all workers. */
 struct load_slot {
-	_Atomic uint64_t id_hash;     /* 0: unused */
-	_Atomic uint64_t word;        /* active:20 queue:20 level:4 sequence:20 */
-	_Atomic uint64_t reported_ms; /* CLOCK_MONOTONIC */
-	_Atomic uint64_t successes;   /* of outcomes, 65536ths, averaged */
+	atomic_u64 id_hash;	/* 0: unused */
+	atomic_u64 word;	/* active:20 queue:20 level:4 sequence:20 */
+	atomic_u64 reported_ms; /* CLOCK_MONOTONIC */
+	atomic_u64 successes;	/* of outcomes, 65536ths, averaged */
 };
 
 /* The region "router": everything that workers share beside the cache. */
 struct shared {
-	_Atomic uint64_t secret_ready;
+	atomic_u64 secret_ready;
 	unsigned char secret[192];
 	_Alignas(64) struct load_slot load[LOAD_SLOTS];
 };
 
 /* One worker slot's metrics. Cumulative; only the slot's owner writes. */
 struct histogram {
-	_Atomic uint64_t bucket[HISTOGRAM_BUCKETS];
-	_Atomic uint64_t sum_ns;
+	atomic_u64 bucket[HISTOGRAM_BUCKETS];
+	atomic_u64 sum_ns;
 };
 struct metrics {
-	_Atomic uint64_t requests[ROUTER_STRATEGIES];
-	_Atomic uint64_t status[ROUTER_STRATEGIES][5];
-	_Atomic uint64_t refused[ROUTER_STRATEGIES];
-	_Atomic uint64_t compute_ns[ROUTER_STRATEGIES];
-	_Atomic uint64_t saved_ns[ROUTER_STRATEGIES];
-	_Atomic uint64_t outcomes, failures;
+	atomic_u64 requests[ROUTER_STRATEGIES];
+	atomic_u64 status[ROUTER_STRATEGIES][5];
+	atomic_u64 refused[ROUTER_STRATEGIES];
+	atomic_u64 compute_ns[ROUTER_STRATEGIES];
+	atomic_u64 saved_ns[ROUTER_STRATEGIES];
+	atomic_u64 outcomes, failures;
 	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
 };
 
 struct catalog {
-	json_t *document;       /* {"version", "pending", "models", "agents"} */
+	json_t *document;	/* {"version", "pending", "models", "agents"} */
 	uint64_t entry_version; /* of the cache entry */
-	uint64_t number;        /* grows by one with each change */
+	uint64_t number;	/* grows by one with each change */
 };
 
 struct warm_line {
@@ -66,7 +66,7 @@ struct router {
 	struct router_options options;
 	struct router_weights weights;
 	struct shared *shared;
-	struct shared own;      /* without a cache */
+	struct shared own; /* without a cache */
 	struct metrics *cells;
 	size_t cell_stride;
 	uint32_t n_cells;
@@ -84,15 +84,14 @@ struct router {
 
 /* errors */
 int router_fail(struct router_error *e, int status, const char *pointer,
-		const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* catalog.c: the parsed catalog, made current first. 0 or -errno. */
 int router_catalog_current(struct router *r);
 
 /* request.c */
-int router_check_item(const char *kind, const json_t *item,
-		      const char *pointer, struct router_error *e);
+int router_check_item(const char *kind, const json_t *item, const char *pointer,
+		      struct router_error *e);
 int router_request_from(struct router *r, json_t *body, /* stolen */
 			struct router_request **request,
 			struct router_error *e);

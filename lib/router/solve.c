@@ -7,7 +7,8 @@
  * -> one of the rows in that column -> another column ... to a column with a
  * free place. A column of any capacity is one node; which of its rows leaves is
  * the one of least reduced cost. Costs are integers (the score times 2^32,
- * rounded, negated), so optimality is exact and ties are decided by index alone.
+ * rounded, negated), so optimality is exact and ties are decided by index
+ * alone.
  *
  * If places are fewer than rows, a last column of unlimited capacity takes the
  * rest at a cost that no real place can reach: as many rows as fit are placed.
@@ -26,14 +27,14 @@
 
 struct solver {
 	unsigned n_rows, n_columns;
-	int64_t *cost;          /* n_rows x n_columns */
+	int64_t *cost; /* n_rows x n_columns */
 	uint64_t *free_places;
 	int64_t *row_price, *column_price;
-	int *column_of;         /* of a row; -1 none */
+	int *column_of;		   /* of a row; -1 none */
 	int *first_row, *next_row; /* rows of a column, a list */
 	/* one search */
 	int64_t *distance;
-	int *via_row;           /* the row from which the column was reached */
+	int *via_row; /* the row from which the column was reached */
 	bool *done;
 };
 
@@ -193,7 +194,8 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 		s.column_of[i] = -1;
 		for (unsigned k = 0; k < n_columns; k++)
 			row[k] = -(int64_t)llround(
-				score[(size_t)i * n_columns + k] * 4294967296.0);
+				score[(size_t)i * n_columns + k] *
+				4294967296.0);
 		row[n_columns] = NO_PLACE_COST;
 		/* Start from reduced costs that are at least 0. */
 		least = row[0];
@@ -217,8 +219,8 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 			augment(&s, (int)i, target);
 	}
 	for (unsigned i = 0; i < n_rows; i++)
-		column[i] = s.column_of[i] == (int)n_columns ? -1
-							     : s.column_of[i];
+		column[i] =
+			s.column_of[i] == (int)n_columns ? -1 : s.column_of[i];
 	solver_free(&s);
 	return 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See text.h. */
+/*
+ * A growing text: see text.h. Nothing is checked call by call; who uses the
+ * text looks at `failed` once, at the end.
+ */
 #include "router/text.h"
 
 #include <stdarg.h>
@@ -28,7 +31,7 @@ static bool reserve(struct text *t, size_t more)
 	return true;
 }
 
-void text_add(struct text *t, const char *bytes, size_t n)
+void router_text_add(struct text *t, const char *bytes, size_t n)
 {
 	if (!reserve(t, n))
 		return;
@@ -37,12 +40,12 @@ void text_add(struct text *t, const char *bytes, size_t n)
 	t->bytes[t->n] = '\0';
 }
 
-void text_string(struct text *t, const char *string)
+void router_text_string(struct text *t, const char *string)
 {
-	text_add(t, string, strlen(string));
+	router_text_add(t, string, strlen(string));
 }
 
-void text_format(struct text *t, const char *format, ...)
+void router_text_format(struct text *t, const char *format, ...)
 {
 	va_list list, again;
 	int n;
@@ -58,11 +61,11 @@ void text_format(struct text *t, const char *format, ...)
 	va_end(list);
 }
 
-void text_json(struct text *t, const char *string)
+void router_text_json(struct text *t, const char *string)
 {
 	const char *plain = string;
 
-	text_add(t, "\"", 1);
+	router_text_add(t, "\"", 1);
 	for (const char *c = string; *c; c++) {
 		char escape[8];
 		int n = 0;
@@ -74,15 +77,15 @@ void text_json(struct text *t, const char *string)
 				     (unsigned char)*c);
 		if (!n)
 			continue;
-		text_add(t, plain, (size_t)(c - plain));
-		text_add(t, escape, (size_t)n);
+		router_text_add(t, plain, (size_t)(c - plain));
+		router_text_add(t, escape, (size_t)n);
 		plain = c + 1;
 	}
-	text_string(t, plain);
-	text_add(t, "\"", 1);
+	router_text_string(t, plain);
+	router_text_add(t, "\"", 1);
 }
 
-void text_double(struct text *t, double value)
+void router_text_double(struct text *t, double value)
 {
 	char digits[32];
 
@@ -92,7 +95,7 @@ void text_double(struct text *t, double value)
 		if (strtod(digits, NULL) == value)
 			break;
 	}
-	text_string(t, digits);
+	router_text_string(t, digits);
 	if (!strpbrk(digits, ".en"))
-		text_add(t, ".0", 2);
+		router_text_add(t, ".0", 2);
 }

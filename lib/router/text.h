@@ -13,13 +13,13 @@ struct text {
 	bool failed;
 };
 
-void text_add(struct text *t, const char *bytes, size_t n);
-void text_string(struct text *t, const char *string);
-void text_format(struct text *t, const char *format, ...)
+void router_text_add(struct text *t, const char *bytes, size_t n);
+void router_text_string(struct text *t, const char *string);
+void router_text_format(struct text *t, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A JSON string, quotes and escapes included. */
-void text_json(struct text *t, const char *string);
+void router_text_json(struct text *t, const char *string);
 /* A double that reads back to the same bits, in few digits. */
-void text_double(struct text *t, double value);
+void router_text_double(struct text *t, double value);
 
 #endif

@@ -27,8 +27,10 @@ int larder_default_path(const char *name, char *path, size_t n_path)
 	if (!name || !*name || !path)
 		return -EINVAL;
 	for (const char *c = name; *c; c++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "0123456789-_.", *c))
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX"
+			    "YZ"
+			    "0123456789-_.",
+			    *c))
 			return -EINVAL;
 	n = snprintf(path, n_path, "/dev/shm/larder-v%d-%s", LAYOUT_VERSION,
 		     name);
@@ -118,7 +120,8 @@ static int build(int fd, const struct larder_create_options *o)
 	plan.fenced = (o->flags & LARDER_CREATE_FENCED) ||
 		      larder_membarrier_register();
 
-	base = mmap(NULL, plan.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	base = mmap(NULL, plan.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    0);
 	if (base == MAP_FAILED)
 		return -errno;
 	sb = (struct superblock *)base;

@@ -22,12 +22,18 @@ uint32_t larder_layout_version(void)
 uint32_t larder_layout_fingerprint(void)
 {
 	const uint32_t sizes[] = {
-		sizeof(struct superblock), sizeof(struct hot),
-		sizeof(struct slot),       sizeof(struct cell),
-		sizeof(struct pattern),    sizeof(struct flight),
-		sizeof(struct group),      sizeof(struct entry),
-		sizeof(struct pool),       sizeof(pthread_mutex_t),
-		offsetof(struct slot, claim), sizeof(void *),
+		sizeof(struct superblock),
+		sizeof(struct hot),
+		sizeof(struct slot),
+		sizeof(struct cell),
+		sizeof(struct pattern),
+		sizeof(struct flight),
+		sizeof(struct group),
+		sizeof(struct entry),
+		sizeof(struct pool),
+		sizeof(pthread_mutex_t),
+		offsetof(struct slot, claim),
+		sizeof(void *),
 		LAYOUT_VERSION,
 	};
 	uint32_t h = 2166136261u; /* FNV-1a */

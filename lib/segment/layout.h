@@ -32,7 +32,7 @@ enum {
 	UNIT_BYTES = 64,
 	UNIT_SHIFT = 6,
 	MAX_CLASSES = 64,
-	RUN_CLASS = 63,        /* of entries that take a run of pages */
+	RUN_CLASS = 63, /* of entries that take a run of pages */
 	GROUP_SLOTS = 14,
 	GROUP_LINE0_SLOTS = 6, /* those that share a line with ctl */
 	GROUP_TYPICAL = 7,     /* entries per group at the planned load */
@@ -42,8 +42,8 @@ enum {
 	N_COUNTERS = 48,
 	N_HAZARDS = 7,
 	N_USER_HAZARDS = 5,
-	HAZARD_NEW = 5,        /* the entry being written */
-	HAZARD_OLD = 6,        /* the entry whose header changes next */
+	HAZARD_NEW = 5, /* the entry being written */
+	HAZARD_OLD = 6, /* the entry whose header changes next */
 	GHOST_WAYS = 8,
 };
 
@@ -58,14 +58,14 @@ enum {
 struct superblock {
 	uint64_t magic;
 	uint32_t layout_version;
-	uint32_t byte_order;      /* 0x01020304 as the creator stores it */
-	uint32_t fingerprint;     /* of struct sizes, libc and architecture */
+	uint32_t byte_order;  /* 0x01020304 as the creator stores it */
+	uint32_t fingerprint; /* of struct sizes, libc and architecture */
 	atomic_u32 ready;
 	uint64_t bytes;
 	uint8_t id[16];
 	char boot_id[40];
-	uint64_t time_namespace;  /* inode of /proc/self/ns/time, 0 if none */
-	uint64_t created_ms;      /* CLOCK_MONOTONIC */
+	uint64_t time_namespace; /* inode of /proc/self/ns/time, 0 if none */
+	uint64_t created_ms;	 /* CLOCK_MONOTONIC */
 	uint64_t created_unix_ms;
 	uint64_t max_entries;
 	uint64_t entry_hint;
@@ -74,7 +74,7 @@ struct superblock {
 	uint64_t value_max;
 	uint64_t n_groups;
 	uint32_t creator_pid;
-	uint32_t fenced;          /* 1: readers fence, nobody needs membarrier */
+	uint32_t fenced; /* 1: readers fence, nobody needs membarrier */
 	uint32_t policy;
 	uint32_t n_slots;
 	uint32_t page_shift;
@@ -85,7 +85,7 @@ struct superblock {
 	uint32_t n_flights;
 	uint32_t n_ghost_buckets;
 	uint32_t n_ghost_main_buckets;
-	uint64_t ghost_entries;   /* entries that the ghost was sized for */
+	uint64_t ghost_entries; /* entries that the ghost was sized for */
 	uint64_t off_hot, off_slots, off_cells, off_ring, off_tags, off_keys;
 	uint64_t off_patterns, off_flights, off_pools, off_groups;
 	uint64_t off_page_words, off_page_lengths;
@@ -107,24 +107,24 @@ _Static_assert(sizeof(struct superblock) <= 4096, "superblock is one page");
  *   stamp       invalidations, CAS +1 [FRE.*] every hit
  */
 struct hot {
-	_Alignas(128) atomic_u64 epoch;     /* starts at FIRST_EPOCH */
-	_Alignas(128) atomic_u64 stamp;     /* starts at 1; STAMP_CLOSED */
+	_Alignas(128) atomic_u64 epoch;	     /* starts at FIRST_EPOCH */
+	_Alignas(128) atomic_u64 stamp;	     /* starts at 1; STAMP_CLOSED */
 	_Alignas(128) atomic_u64 everything; /* nothing older is valid */
-	atomic_u64 pattern_slots;           /* words below that were ever used */
+	atomic_u64 pattern_slots; /* words below that were ever used */
 	atomic_u64 pattern_word[N_PATTERNS]; /* see struct pattern */
-	atomic_u64 retired_early;           /* greatest number of such a pattern */
-	_Alignas(128) atomic_u64 hiwater;   /* slots ever claimed */
-	atomic_u64 n_entries;               /* hint; recounted by sweeps */
-	atomic_u64 kept_units;              /* hint; recounted by sweeps */
+	atomic_u64 retired_early; /* greatest number of such a pattern */
+	_Alignas(128) atomic_u64 hiwater; /* slots ever claimed */
+	atomic_u64 n_entries;		  /* hint; recounted by sweeps */
+	atomic_u64 kept_units;		  /* hint; recounted by sweeps */
 	atomic_u64 region_units;
-	atomic_u64 free_pages;              /* hint */
-	atomic_u64 evicted;                 /* from probation: the ghost's clock */
+	atomic_u64 free_pages; /* hint */
+	atomic_u64 evicted;    /* from probation: the ghost's clock */
 	_Alignas(128) atomic_u64 maintainer; /* slot+1 : 32, generation : 32 */
-	atomic_u64 maintain_cursor;         /* page to sweep next */
+	atomic_u64 maintain_cursor;	     /* page to sweep next */
 	atomic_u64 maintain_round;
-	atomic_u64 audit_wanted;            /* a death was seen */
-	atomic_u64 page_cursor;             /* where to look for free pages */
-	atomic_u64 flight_wakes;            /* futex word: any flight ended */
+	atomic_u64 audit_wanted; /* a death was seen */
+	atomic_u64 page_cursor;	 /* where to look for free pages */
+	atomic_u64 flight_wakes; /* futex word: any flight ended */
 };
 
 enum { FIRST_EPOCH = 16 };
@@ -148,14 +148,14 @@ enum { FIRST_EPOCH = 16 };
 struct slot {
 	_Alignas(128) atomic_u64 pin;
 	atomic_u64 hazard[N_HAZARDS];
-	_Alignas(64) atomic_u64 sequence;  /* of entry versions; never reset */
-	atomic_u64 first_sequence;         /* at this claim */
-	atomic_u32 generation;             /* odd while claimed */
+	_Alignas(64) atomic_u64 sequence; /* of entry versions; never reset */
+	atomic_u64 first_sequence;	  /* at this claim */
+	atomic_u32 generation;		  /* odd while claimed */
 	atomic_u32 pid;
 	atomic_u32 tid;
 	atomic_u32 reserved;
 	atomic_u64 pid_namespace;
-	atomic_u64 start_time;             /* of the thread, clock ticks */
+	atomic_u64 start_time; /* of the thread, clock ticks */
 	atomic_u64 attached_ms;
 	atomic_u64 leased_units;
 	_Alignas(64) pthread_mutex_t claim;
@@ -164,7 +164,7 @@ _Static_assert(sizeof(struct slot) == 256, "slot is four lines");
 
 enum { PIN_ACTIVE = 1, PIN_EXPELLED = 2 };
 #define PIN_SECTION_SHIFT 8
-#define PIN_EPOCH_SHIFT   24
+#define PIN_EPOCH_SHIFT	  24
 static inline uint64_t pin_epoch(uint64_t pin)
 {
 	return pin >> PIN_EPOCH_SHIFT;
@@ -196,17 +196,17 @@ _Static_assert(sizeof(struct tag_set) == 64, "tag set is one line");
  */
 struct pattern {
 	_Alignas(64) atomic_u64 created_ms;
-	atomic_u64 owner;                  /* slot:32 | generation:32 */
+	atomic_u64 owner; /* slot:32 | generation:32 */
 	atomic_u32 n_text;
 	atomic_u32 match;
-	atomic_u64 generation;             /* of the text below */
+	atomic_u64 generation; /* of the text below */
 	atomic_u8 text[256];
 };
 enum pattern_state {
 	PATTERN_FREE,
-	PATTERN_CLAIMED,  /* text is being written */
-	PATTERN_DRAWING,  /* effective; its invalidator is in its loop */
-	PATTERN_SETTLED,  /* its invalidator has returned, or was helped */
+	PATTERN_CLAIMED, /* text is being written */
+	PATTERN_DRAWING, /* effective; its invalidator is in its loop */
+	PATTERN_SETTLED, /* its invalidator has returned, or was helped */
 };
 
 /*
@@ -224,13 +224,13 @@ enum flight_state {
 struct flight {
 	_Alignas(128) atomic_u64 word;
 	atomic_u64 key_hash;
-	atomic_u64 leader;                 /* slot:32 | generation:32 */
+	atomic_u64 leader; /* slot:32 | generation:32 */
 	atomic_u64 token_stamp;
 	atomic_u64 token_version;
 	atomic_u64 started_ms;
 	atomic_u64 lead_ms;
-	atomic_u64 n_followers;            /* hint, for people */
-	atomic_u32 futex;                  /* raised when the flight ends */
+	atomic_u64 n_followers; /* hint, for people */
+	atomic_u32 futex;	/* raised when the flight ends */
 };
 
 /* ------------------------------------------------------------------ */
@@ -288,10 +288,10 @@ static inline uint64_t page_word(unsigned state, unsigned class,
 	       field_put(generation, 12, 20) | field_put(owner, 32, 12) |
 	       field_put(owner_generation, 44, 20);
 }
-#define PAGE_STATE(w)      ((unsigned)field_get(w, 0, 4))
-#define PAGE_CLASS(w)      ((unsigned)field_get(w, 4, 8))
+#define PAGE_STATE(w)	   ((unsigned)field_get(w, 0, 4))
+#define PAGE_CLASS(w)	   ((unsigned)field_get(w, 4, 8))
 #define PAGE_GENERATION(w) ((uint32_t)field_get(w, 12, 20))
-#define PAGE_OWNER(w)      ((uint32_t)field_get(w, 32, 12))
+#define PAGE_OWNER(w)	   ((uint32_t)field_get(w, 32, 12))
 #define PAGE_OWNER_GEN(w)  ((uint32_t)field_get(w, 44, 20))
 #define PAGE_DISTANCE(w)   ((uint32_t)field_get(w, 32, 32))
 
@@ -303,12 +303,12 @@ static inline uint64_t page_word(unsigned state, unsigned class,
  * RETIRED. FREE is 1 and not 0, so that no zeroed memory passes for a header.
  */
 enum header_state {
-	HEADER_NONE,     /* no object was ever here */
+	HEADER_NONE, /* no object was ever here */
 	HEADER_FREE,
-	HEADER_ALLOC,    /* being written by its owner, or just published */
+	HEADER_ALLOC, /* being written by its owner, or just published */
 	HEADER_LIVE,
-	HEADER_RETIRED,  /* unlinked at an epoch */
-	HEADER_BLOCKED,  /* its page is being drained */
+	HEADER_RETIRED, /* unlinked at an epoch */
+	HEADER_BLOCKED, /* its page is being drained */
 };
 
 static inline uint64_t header_word(unsigned state, uint32_t owner,
@@ -317,10 +317,10 @@ static inline uint64_t header_word(unsigned state, uint32_t owner,
 	return field_put(state, 0, 3) | field_put(owner, 3, 12) |
 	       field_put(generation, 15, 25) | field_put(extra, 40, 24);
 }
-#define HEADER_STATE(h)      ((unsigned)field_get(h, 0, 3))
-#define HEADER_OWNER(h)      ((uint32_t)field_get(h, 3, 12))
+#define HEADER_STATE(h)	     ((unsigned)field_get(h, 0, 3))
+#define HEADER_OWNER(h)	     ((uint32_t)field_get(h, 3, 12))
 #define HEADER_GENERATION(h) ((uint32_t)field_get(h, 15, 25))
-#define HEADER_EXTRA(h)      ((uint32_t)field_get(h, 40, 24))
+#define HEADER_EXTRA(h)	     ((uint32_t)field_get(h, 40, 24))
 
 /*
  * Entry: at a 64-byte unit. After the fixed part, in this order and only if
@@ -338,11 +338,11 @@ static inline uint64_t header_word(unsigned state, uint32_t owner,
  */
 struct entry {
 	_Alignas(64) atomic_u64 header;
-	uint64_t version;           /* slot:12 | sequence:52 */
-	atomic_u64 flags_stamp;     /* flags:16 | stamp:48 */
-	uint64_t born_key;          /* n_key:16 | ms since creation:48 */
+	uint64_t version;	/* slot:12 | sequence:52 */
+	atomic_u64 flags_stamp; /* flags:16 | stamp:48 */
+	uint64_t born_key;	/* n_key:16 | ms since creation:48 */
 	uint32_t n_value;
-	atomic_u32 hits;            /* sampled */
+	atomic_u32 hits; /* sampled */
 	unsigned char rest[];
 };
 #define ENTRY_FIXED offsetof(struct entry, rest)
@@ -361,7 +361,7 @@ enum {
 struct tag_block {
 	uint16_t n_tags;
 	uint16_t n_mask;
-	uint32_t n_texts;   /* bytes of all texts */
+	uint32_t n_texts; /* bytes of all texts */
 	unsigned char bytes[];
 };
 
@@ -370,16 +370,16 @@ struct tag_block {
 struct pool {
 	_Alignas(128) atomic_u64 n_probation;
 	atomic_u64 n_main;
-	atomic_u64 hand_probation;  /* unit */
-	atomic_u64 hand_main;       /* unit */
-	atomic_u64 target;          /* of the probation share, 1/65536ths */
-	atomic_u64 since;           /* probation victims since a promotion */
-	atomic_u64 page_cursor;     /* where allocation looks next */
-	atomic_u64 n_pages;         /* hint */
-	_Alignas(128) atomic_u64 ghost_hits;  /* decayed, for the page mover */
+	atomic_u64 hand_probation; /* unit */
+	atomic_u64 hand_main;	   /* unit */
+	atomic_u64 target;	   /* of the probation share, 1/65536ths */
+	atomic_u64 since;	   /* probation victims since a promotion */
+	atomic_u64 page_cursor;	   /* where allocation looks next */
+	atomic_u64 n_pages;	   /* hint */
+	_Alignas(128) atomic_u64 ghost_hits; /* decayed, for the page mover */
 	atomic_u64 evictions;
-	atomic_u64 n_free;          /* hint: objects with their bit set */
-	atomic_u64 lock_hint;       /* who sweeps this pool now; lossy */
+	atomic_u64 n_free;    /* hint: objects with their bit set */
+	atomic_u64 lock_hint; /* who sweeps this pool now; lossy */
 	atomic_u64 unused[4];
 };
 

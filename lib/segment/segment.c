@@ -92,8 +92,8 @@ static void locate(struct segment *s)
 	s->n_units = s->end_unit - s->first_unit;
 	/* As plan_tables() laid the rows out, before the tables' own room was
 	 * taken off the number of pages. */
-	s->class_row = (uint32_t)((sb->off_avail_bits - sb->off_class_bits) / 8 /
-				  MAX_CLASSES);
+	s->class_row = (uint32_t)((sb->off_avail_bits - sb->off_class_bits) /
+				  8 / MAX_CLASSES);
 	s->fenced = sb->fenced;
 	for (uint32_t u = 0, c = 0; u <= page_units(s); u++) {
 		while (c + 1 < s->n_classes && sb->class_units[c] < u)
@@ -151,7 +151,8 @@ static int read_superblock(int fd, enum segment_mode mode,
 static int map(struct segment *s, int fd, enum segment_mode mode,
 	       uint64_t n_file)
 {
-	int protection = PROT_READ | (mode == SEGMENT_READ_WRITE ? PROT_WRITE : 0);
+	int protection =
+		PROT_READ | (mode == SEGMENT_READ_WRITE ? PROT_WRITE : 0);
 	uint64_t n_there = min_u64(n_file, s->bytes) & ~UINT64_C(4095);
 
 	if (n_file >= s->bytes) {
@@ -199,7 +200,7 @@ int larder_segment_map(int fd, enum segment_mode mode, struct segment **result)
 	s->stuck_ms = s->stuck_pin + copy->n_slots;
 	s->fd = fd;
 	s->read_only = mode == SEGMENT_INSPECT;
-	atomic_store(&s->references, 1);
+	store_release(&s->references, 1);
 	locate(s);
 	*result = s;
 	return 0;
@@ -207,12 +208,12 @@ int larder_segment_map(int fd, enum segment_mode mode, struct segment **result)
 
 void larder_segment_hold(struct segment *s)
 {
-	atomic_fetch_add(&s->references, 1);
+	fetch_add_relaxed(&s->references, 1);
 }
 
 void larder_segment_drop(struct segment *s)
 {
-	if (atomic_fetch_sub(&s->references, 1) != 1)
+	if (fetch_sub_acqrel(&s->references, 1) != 1)
 		return;
 	munmap(s->base, s->bytes);
 	close(s->fd);

@@ -32,16 +32,16 @@ struct segment {
 	atomic_u64 *class_bits, *avail_bits;
 	struct ghost_bucket *ghost, *ghost_main;
 	uint32_t n_groups, n_slots, n_pages, n_classes;
-	uint32_t page_shift;      /* of bytes */
+	uint32_t page_shift;	  /* of bytes */
 	uint32_t page_unit_shift; /* of units */
-	uint32_t first_unit;      /* of page 0 */
-	uint32_t end_unit;        /* past the last page */
-	uint32_t n_units;         /* of all pages */
-	uint32_t class_row;       /* words of one row of class_bits */
+	uint32_t first_unit;	  /* of page 0 */
+	uint32_t end_unit;	  /* past the last page */
+	uint32_t n_units;	  /* of all pages */
+	uint32_t class_row;	  /* words of one row of class_bits */
 	bool fenced;
 	bool read_only;
 	int fd;
-	_Atomic int references;   /* handles and worker slots of this process */
+	atomic_u32 references; /* handles and worker slots of this process */
 	uint8_t class_of_units[2048]; /* smallest class that fits; <= 1024 */
 	/* Pins that looked stuck to this process, and since when (epoch.c). */
 	uint64_t *stuck_pin, *stuck_ms;
@@ -106,7 +106,8 @@ static inline bool bit_clear(atomic_u64 *bits, uint32_t unit)
  */
 enum segment_mode {
 	SEGMENT_READ_WRITE,
-	SEGMENT_INSPECT, /* read-only; other boots, closed and short files pass */
+	SEGMENT_INSPECT, /* read-only; other boots, closed and short files pass
+			  */
 };
 int larder_segment_map(int fd, enum segment_mode mode, struct segment **s);
 void larder_segment_hold(struct segment *s);

@@ -15,7 +15,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/fresh.h"
 #include "store/ghost.h"
 #include "store/index.h"
@@ -23,12 +23,12 @@
 #include "store/slab.h"
 
 enum {
-	SHARE_ONE = 65536,        /* targets are in 65536ths of the pool */
+	SHARE_ONE = 65536, /* targets are in 65536ths of the pool */
 	SHARE_START = SHARE_ONE / 10,
 	SHARE_MIN = SHARE_ONE / 20,
 	SHARE_MAX = SHARE_ONE * 3 / 10,
-	SHARE_STEP = 13,          /* 0.0002 */
-	RECENT_AGE = 6,           /* of 64: a quick return after probation */
+	SHARE_STEP = 13, /* 0.0002 */
+	RECENT_AGE = 6,	 /* of 64: a quick return after probation */
 	PROMOTE_REFERENCES = 2,
 	FLOOR_VICTIMS = 64,
 	MAIN_PATIENCE = 64,
@@ -291,10 +291,9 @@ static int sweep_probation(struct worker *w, unsigned class)
 		case MET_ENTRY:
 			break;
 		}
-		if (!c.doomed &&
-		    (reference_get(c.g, (unsigned)c.slot) >=
-			     PROMOTE_REFERENCES ||
-		     (adaptive(s) && since >= FLOOR_VICTIMS))) {
+		if (!c.doomed && (reference_get(c.g, (unsigned)c.slot) >=
+					  PROMOTE_REFERENCES ||
+				  (adaptive(s) && since >= FLOOR_VICTIMS))) {
 			if (bit_clear(s->probation_bits, unit)) {
 				decrement(&pool->n_probation);
 				bit_set(s->main_bits, unit);
@@ -422,8 +421,8 @@ bool larder_evict_any(struct worker *w, unsigned preferred)
 uint32_t larder_evict_batch(struct worker *w, unsigned class)
 {
 	struct pool *pool = &w->s->pools[class];
-	uint64_t n = load_relaxed(&pool->n_probation) +
-		     load_relaxed(&pool->n_main);
+	uint64_t n =
+		load_relaxed(&pool->n_probation) + load_relaxed(&pool->n_main);
 
 	return class == RUN_CLASS ? 1 : (uint32_t)clamp_u64(n / 64, 1, 64);
 }
@@ -456,8 +455,8 @@ bool larder_evict_from_group(struct worker *w, struct group *g)
 		if (warmth < coldest) {
 			coldest = warmth;
 			coldest_unit = unit;
-			coldest_hash = larder_hash(s->sb->secret, v.key,
-						   v.n_key);
+			coldest_hash =
+				larder_hash(s->sb->secret, v.key, v.n_key);
 			class = found;
 		}
 	}
@@ -506,7 +505,8 @@ void larder_evict_balance(struct worker *w)
 {
 	struct segment *s = w->s;
 	unsigned rich = MAX_CLASSES, poor = MAX_CLASSES;
-	uint64_t rich_rate = UINT64_MAX, poor_rate = 0, poor_hits = 0, total = 0;
+	uint64_t rich_rate = UINT64_MAX, poor_rate = 0, poor_hits = 0,
+		 total = 0;
 
 	if (load_relaxed(&s->hot->free_pages))
 		return;

@@ -20,8 +20,13 @@
 #include "worker/epoch.h"
 
 /* Why an entry goes: picks the counter. */
-enum evict_reason { EVICT_SPACE, EVICT_CONFLICT, EVICT_DRAIN, EVICT_EXPIRED,
-		    EVICT_INVALID };
+enum evict_reason {
+	EVICT_SPACE,
+	EVICT_CONFLICT,
+	EVICT_DRAIN,
+	EVICT_EXPIRED,
+	EVICT_INVALID
+};
 
 /* Evict up to n entries of a class; how many went. Not pinned. */
 uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n);

@@ -14,7 +14,7 @@ static uint8_t now(const struct segment *s)
 
 static uint16_t fingerprint(uint64_t hash, unsigned class)
 {
-	uint64_t x = (hash ^ (uint64_t)class * UINT64_C(0x9e3779b97f4a7c15)) *
+	uint64_t x = (hash ^ (uint64_t) class * UINT64_C(0x9e3779b97f4a7c15)) *
 		     UINT64_C(0xff51afd7ed558ccd);
 
 	return (uint16_t)(x >> 48 ? x >> 48 : 1);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See grace.h. */
+/*
+ * Waiting for a grace period: see grace.h for what may make it long, and why it
+ * is never long twice for the same reader.
+ */
 #include "store/grace.h"
 
 #include <time.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 
 bool larder_grace(struct worker *w, uint64_t patience_ms)
 {

@@ -4,8 +4,8 @@
  *
  * The one place where a store may sleep: while a pin stands in the way that is
  * neither dead nor yet stuck for patience_ms, in naps of half a millisecond. An
- * expelled pin never stands in the way again, so a stopped reader costs one such
- * wait, not one for each store.
+ * expelled pin never stands in the way again, so a stopped reader costs one
+ * such wait, not one for each store.
  */
 #ifndef LARDER_STORE_GRACE_H
 #define LARDER_STORE_GRACE_H

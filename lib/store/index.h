@@ -61,8 +61,8 @@ static inline uint64_t slot_next(uint64_t word, unsigned tag, uint32_t unit)
 
 	if (MUTANT(SLOT_NO_VERSION))
 		version = 0;
-	return (uint64_t)tag << 52 |
-	       field_put(version, 32, SLOT_VERSION_BITS) | unit;
+	return (uint64_t)tag << 52 | field_put(version, 32, SLOT_VERSION_BITS) |
+	       unit;
 }
 
 static inline unsigned ctl_index(uint64_t ctl)
@@ -174,8 +174,8 @@ static inline void reference_set(struct group *g, unsigned i, unsigned n)
 	atomic_u8 *b = &g->refs[i >> 1];
 	unsigned shift = (i & 1) * 4;
 
-	store_relaxed(b, (uint8_t)((load_relaxed(b) & ~(15u << shift)) |
-				   n << shift));
+	store_relaxed(
+		b, (uint8_t)((load_relaxed(b) & ~(15u << shift)) | n << shift));
 }
 
 /*

@@ -11,7 +11,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "store/evict.h"
 #include "store/grace.h"
 #include "store/index.h"
@@ -51,8 +51,8 @@ static void release_claimed(struct worker *w, uint32_t page)
 
 	if (PAGE_STATE(seen) != PAGE_CLAIMED || !owned(w, seen))
 		return;
-	store_release(word, page_word(PAGE_FREE, 0, PAGE_GENERATION(seen) + 1,
-				      0, 0));
+	store_release(word,
+		      page_word(PAGE_FREE, 0, PAGE_GENERATION(seen) + 1, 0, 0));
 	fetch_add_relaxed(&w->s->hot->free_pages, 1);
 }
 
@@ -302,15 +302,16 @@ static void undo_drain(struct worker *w, uint32_t page)
 					   HEADER_GENERATION(seen), 0)))
 			bit_set(s->hint_bits, first + i * units);
 	}
-	store_release(&s->page_words[page],
-		      page_word(PAGE_ACTIVE, class, PAGE_GENERATION(word), 0,
-				0));
+	store_release(
+		&s->page_words[page],
+		page_word(PAGE_ACTIVE, class, PAGE_GENERATION(word), 0, 0));
 	class_bit_set(s, s->class_bits, class, page);
 	class_bit_set(s, s->avail_bits, class, page);
 }
 
 /* DRAINING by us, all BLOCKED and beyond reach -> CLAIMED by us. The next
- * generation is past every header's, so that {unit, generation} never repeats. */
+ * generation is past every header's, so that {unit, generation} never repeats.
+ */
 static void finish_drain(struct worker *w, uint32_t page)
 {
 	struct segment *s = w->s;
@@ -321,7 +322,8 @@ static void finish_drain(struct worker *w, uint32_t page)
 	uint32_t generation = PAGE_GENERATION(word);
 
 	for (uint32_t i = 0; units && i < page_units(s) / units; i++) {
-		uint64_t h = load_relaxed(&entry_at(s, first + i * units)->header);
+		uint64_t h =
+			load_relaxed(&entry_at(s, first + i * units)->header);
 		uint32_t g = HEADER_GENERATION(h) >> 6;
 
 		if (g > generation)
@@ -357,11 +359,10 @@ static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
 			if (v.flags & (LARDER_KEEP | LARDER_REGION))
 				possible = false;
 			else
-				larder_evict_unit(
-					w, unit,
-					larder_hash(s->sb->secret, v.key,
-						    v.n_key),
-					RUN_CLASS, EVICT_DRAIN);
+				larder_evict_unit(w, unit,
+						  larder_hash(s->sb->secret,
+							      v.key, v.n_key),
+						  RUN_CLASS, EVICT_DRAIN);
 		} else if (HEADER_STATE(seen) == HEADER_RETIRED) {
 			larder_slab_free_ripe(w, unit, r->epoch, r->hazards,
 					      r->n_hazards);
@@ -601,9 +602,9 @@ bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head)
 			join_run(w, from, n);
 			return true;
 		}
-		from = from + n <= last_start ? from + n
-					      : (from + 1 + tries) %
-							(last_start + 1);
+		from = from + n <= last_start
+			       ? from + n
+			       : (from + 1 + tries) % (last_start + 1);
 	}
 	return false;
 }

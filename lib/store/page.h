@@ -42,8 +42,7 @@ static inline bool page_owner_alive(struct segment *s, uint64_t word)
 	return i < s->n_slots &&
 	       (load_acquire(&s->slots[i].generation) & 0xfffff) ==
 		       PAGE_OWNER_GEN(word) &&
-	       larder_slot_current(s, i,
-				   load_acquire(&s->slots[i].generation));
+	       larder_slot_current(s, i, load_acquire(&s->slots[i].generation));
 }
 
 static inline void class_bit_set(struct segment *s, atomic_u64 *rows,
@@ -65,7 +64,8 @@ static inline bool class_bit_test(const struct segment *s,
 				  uint32_t page)
 {
 	return load_relaxed(&rows[class * s->class_row + (page >> 6)]) >>
-		       (page & 63) & 1;
+		       (page & 63) &
+	       1;
 }
 
 /* The first page at or after @from (below n_pages) whose bit is set in the
@@ -82,8 +82,8 @@ static inline uint32_t class_next_page(const struct segment *s,
 		if (word == from >> 6)
 			bits &= ~UINT64_C(0) << (from & 63);
 		if (bits) {
-			uint32_t page = word * 64 +
-					(uint32_t)__builtin_ctzll(bits);
+			uint32_t page =
+				word * 64 + (uint32_t)__builtin_ctzll(bits);
 
 			return page < s->n_pages ? page : s->n_pages;
 		}

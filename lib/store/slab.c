@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects: slab.h. Allocation tries, in this order: what this thread knows to be
- * free, what shared hints say, a free page, its own retired objects, eviction
- * within the class, a page of another class.
+ * Objects: slab.h. Allocation tries, in this order: what this thread knows to
+ * be free, what shared hints say, a free page, its own retired objects,
+ * eviction within the class, a page of another class.
  */
 #include "store/slab.h"
 
@@ -11,7 +11,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "cache/fresh.h"
 #include "store/entry.h"
 #include "store/evict.h"
@@ -321,9 +321,9 @@ void larder_slab_abandon(struct worker *w, uint32_t unit, uint64_t header)
 	/* Never linked, so nobody can have seen it: no grace period. Our own
 	 * hazard and ALLOC keep the page as it is. */
 	if (larder_unit_in_page(s, unit, word, &class) &&
-	    cas_acqrel(&entry_at(s, unit)->header, &header,
-		       header_word(HEADER_FREE, 0, HEADER_GENERATION(header),
-				   0)))
+	    cas_acqrel(
+		    &entry_at(s, unit)->header, &header,
+		    header_word(HEADER_FREE, 0, HEADER_GENERATION(header), 0)))
 		freed(w, class, unit);
 	larder_hazard_clear(w, HAZARD_NEW);
 }
@@ -354,7 +354,8 @@ void larder_slab_retire(struct worker *w, uint32_t unit, uint64_t header)
 	       (HEADER_STATE(header) == HEADER_ALLOC ||
 		HEADER_STATE(header) == HEADER_LIVE)) {
 		if (!larder_may_write(w))
-			return; /* expelled: the sweep finds it LIVE, unlinked */
+			return; /* expelled: the sweep finds it LIVE, unlinked
+				 */
 		if (cas_acqrel(at, &header,
 			       header_word(MUTANT(RETIRE_FREE) ? HEADER_FREE
 							       : HEADER_RETIRED,
@@ -452,7 +453,7 @@ void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms)
 
 void larder_slab_flush(struct worker *w)
 {
-	for (unsigned class = 0; class < w->s->n_classes; class++) {
+	for (unsigned class = 0; class < w->s->n_classes; class ++) {
 		struct magazine *m = &w->magazine[class];
 
 		while (m->n)
@@ -557,8 +558,9 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 		if (census && !(v.flags & LARDER_REGION))
 			census->n_kept_units +=
 				class == RUN_CLASS
-					? load_relaxed(&s->page_lengths[page_of_unit(
-						  s, unit)])
+					? load_relaxed(
+						  &s->page_lengths[page_of_unit(
+							  s, unit)])
 						  << s->page_unit_shift
 					: larder_class_units(s, class);
 		return;

@@ -25,7 +25,8 @@
 
 #include "worker/epoch.h"
 
-/* Size class for an entry of n_bytes; RUN_CLASS if it takes pages of its own. */
+/* Size class for an entry of n_bytes; RUN_CLASS if it takes pages of its own.
+ */
 static inline unsigned larder_slab_class(const struct segment *s,
 					 uint64_t n_bytes)
 {

@@ -2,10 +2,10 @@
 /*
  * Handles, and the attachment of threads to segments.
  *
- * A handle is a row of a process-wide table that is read under RCU (urcu-bp, the
- * flavour that a fork without exec survives): a thread that ends looks up its
- * handle there while another thread may be closing it. A thread's own part, its
- * worker, is found through a thread-local array; it lies in memory that the
+ * A handle is a row of a process-wide table that is read under RCU (urcu-bp,
+ * the flavour that a fork without exec survives): a thread that ends looks up
+ * its handle there while another thread may be closing it. A thread's own part,
+ * its worker, is found through a thread-local array; it lies in memory that the
  * kernel wipes in a forked child (MADV_WIPEONFORK), so that the child finds
  * nothing there and attaches anew, without any fork hook being run.
  *
@@ -128,7 +128,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 /* Open the segment that took the closed one's place. The handle is locked. */
 static int reattach(struct larder *h)
 {
-	struct segment *closed = atomic_load(&h->segment), *fresh;
+	struct segment *closed = load_acquire(&h->segment), *fresh;
 	int fd, error;
 
 	if (!(load_acquire(&closed->hot->stamp) & STAMP_CLOSED))
@@ -146,14 +146,14 @@ static int reattach(struct larder *h)
 		return LARDER_ERR_CLOSED;
 	}
 	h->old[h->n_old++] = closed;
-	atomic_store(&h->segment, fresh);
+	store_release(&h->segment, fresh);
 	return 0;
 }
 
 struct worker *larder_worker_slow(struct larder *h, int *error)
 {
 	struct worker *w = larder_workers[h->id];
-	struct segment *s = atomic_load(&h->segment);
+	struct segment *s = load_acquire(&h->segment);
 
 	if (load_acquire(&s->hot->stamp) & STAMP_CLOSED) {
 		pthread_mutex_lock(&h->lock);
@@ -161,7 +161,7 @@ struct worker *larder_worker_slow(struct larder *h, int *error)
 		pthread_mutex_unlock(&h->lock);
 		if (*error)
 			return NULL;
-		s = atomic_load(&h->segment);
+		s = load_acquire(&h->segment);
 	}
 	if (w && w->s && w->s == s && w->handle_serial == h->serial)
 		return w;
@@ -267,9 +267,9 @@ static int copy_options(const struct larder_open_options *given,
 		return -EINVAL;
 	memcpy(&h->options, given, min_u64(given->size_of, sizeof h->options));
 	c = h->options.create;
-	if (h->options.flags & ~(unsigned)(LARDER_OPEN_CREATE |
-					   LARDER_OPEN_RECREATE |
-					   LARDER_OPEN_HUGE))
+	if (h->options.flags &
+	    ~(unsigned)(LARDER_OPEN_CREATE | LARDER_OPEN_RECREATE |
+			LARDER_OPEN_HUGE))
 		return -EINVAL;
 	h->create.size_of = sizeof h->create;
 	if (c) {
@@ -326,7 +326,7 @@ static int finish(struct larder *h, struct segment *s, struct larder **result)
 {
 	int error;
 
-	atomic_store(&h->segment, s);
+	store_release(&h->segment, s);
 	if (h->options.flags & LARDER_OPEN_HUGE)
 		ask_for_huge_pages(s);
 	error = publish(h);
@@ -355,8 +355,8 @@ int larder_put_aside(const char *path)
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (snprintf(aside, sizeof aside, "%s.damaged-%lld-%ld", path,
-		     (long long)now.tv_sec, (long)getpid()) >=
-	    (int)sizeof aside)
+		     (long long)now.tv_sec,
+		     (long)getpid()) >= (int)sizeof aside)
 		return -ENAMETOOLONG;
 	return rename(path, aside) ? -errno : 0;
 }
@@ -466,7 +466,7 @@ void larder_close(struct larder *h)
 	if (w && w->s && w->handle_serial == h->serial)
 		worker_detach(w);
 	/* Slots of other threads keep the mapping until those threads end. */
-	larder_segment_drop(atomic_load(&h->segment));
+	larder_segment_drop(load_acquire(&h->segment));
 	for (uint32_t i = 0; i < h->n_old; i++)
 		larder_segment_drop(h->old[i]);
 	handle_free(h);
@@ -477,12 +477,12 @@ void larder_close(struct larder *h)
 
 uint32_t larder_n_slots(struct larder *h)
 {
-	return atomic_load(&h->segment)->n_slots;
+	return load_acquire(&h->segment)->n_slots;
 }
 
 uint64_t larder_value_max(struct larder *h)
 {
-	return atomic_load(&h->segment)->sb->value_max;
+	return load_acquire(&h->segment)->sb->value_max;
 }
 
 const char *larder_path(struct larder *h)
@@ -492,7 +492,7 @@ const char *larder_path(struct larder *h)
 
 uint64_t larder_huge(struct larder *h)
 {
-	struct segment *s = atomic_load(&h->segment);
+	struct segment *s = load_acquire(&h->segment);
 	unsigned long begin, end, kib = 0, value;
 	char line[256];
 	bool inside = false;
@@ -504,10 +504,9 @@ uint64_t larder_huge(struct larder *h)
 		if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
 			inside = begin < (uintptr_t)s->base + s->bytes &&
 				 end > (uintptr_t)s->base;
-		else if (inside && (sscanf(line, "ShmemPmdMapped: %lu", &value) ==
-					    1 ||
-				    sscanf(line, "FilePmdMapped: %lu", &value) ==
-					    1))
+		else if (inside &&
+			 (sscanf(line, "ShmemPmdMapped: %lu", &value) == 1 ||
+			  sscanf(line, "FilePmdMapped: %lu", &value) == 1))
 			kib += value;
 	}
 	fclose(f);

@@ -13,7 +13,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 
 /* [EPO.2] Everything stored before is visible to every pinned process, and
  * their stores to us, when this returns true. */
@@ -35,8 +35,8 @@ static bool stuck(struct segment *s, uint32_t i, uint64_t pin,
 		  uint64_t patience_ms)
 {
 	uint64_t now = larder_clock_ms();
-	_Atomic uint64_t *seen = (_Atomic uint64_t *)&s->stuck_pin[i];
-	_Atomic uint64_t *since = (_Atomic uint64_t *)&s->stuck_ms[i];
+	atomic_u64 *seen = (atomic_u64 *)&s->stuck_pin[i];
+	atomic_u64 *since = (atomic_u64 *)&s->stuck_ms[i];
 
 	if (load_relaxed(seen) != pin) {
 		store_relaxed(seen, pin);
@@ -77,8 +77,8 @@ bool larder_epoch_advance(struct worker *w, uint64_t patience_ms)
 {
 	struct segment *s = w->s;
 	uint64_t epoch = load_acquire(&s->hot->epoch), pin;
-	uint32_t n = (uint32_t)min_u64(load_acquire(&s->hot->hiwater),
-				       s->n_slots);
+	uint32_t n =
+		(uint32_t)min_u64(load_acquire(&s->hot->hiwater), s->n_slots);
 	uint32_t n_expelled = 0;
 	struct {
 		uint32_t slot;
@@ -128,8 +128,8 @@ static int compare_units(const void *a, const void *b)
 /* [HAZ.2] Read after the epoch by which the caller judges. */
 uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units)
 {
-	uint32_t n_slots = (uint32_t)min_u64(load_acquire(&s->hot->hiwater),
-					     s->n_slots);
+	uint32_t n_slots =
+		(uint32_t)min_u64(load_acquire(&s->hot->hiwater), s->n_slots);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < n_slots; i++)

@@ -84,7 +84,8 @@ static inline void larder_unpin(struct worker *w)
  * ours afterwards: then the hazard was visible before any scan [HAZ.2] that
  * could free what this section can reach. On false the hazard is taken back.
  */
-static inline bool larder_hazard_set(struct worker *w, unsigned i, uint32_t unit)
+static inline bool larder_hazard_set(struct worker *w, unsigned i,
+				     uint32_t unit)
 {
 	if (MUTANT(NO_HAZARD))
 		return larder_pin_ok(w);

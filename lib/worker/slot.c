@@ -27,7 +27,7 @@
 #include <larder/larder.h>
 
 #include "base/clock.h"
-#include "cache/counters.h"
+#include "base/counters.h"
 #include "store/slab.h"
 #include "worker/epoch.h"
 
@@ -267,8 +267,8 @@ static void expose_hidden_death(struct segment *s, uint32_t i)
 uint32_t larder_slots_recover(struct worker *w, bool thorough)
 {
 	struct segment *s = w->s;
-	uint32_t n = (uint32_t)min_u64(load_acquire(&s->hot->hiwater),
-				       s->n_slots);
+	uint32_t n =
+		(uint32_t)min_u64(load_acquire(&s->hot->hiwater), s->n_slots);
 	uint32_t n_recovered = 0;
 
 	for (uint32_t i = 0; i < n; i++) {

@@ -12,8 +12,8 @@
 #include "segment/segment.h"
 
 enum {
-	RETIRE_RING = 1024,   /* units this thread retired, oldest first */
-	MAGAZINE = 64,        /* free units a thread keeps of one class */
+	RETIRE_RING = 1024, /* units this thread retired, oldest first */
+	MAGAZINE = 64,	    /* free units a thread keeps of one class */
 };
 
 struct retired {
@@ -27,20 +27,20 @@ struct magazine {
 };
 
 struct worker {
-	struct segment *s;    /* NULL in a forked child */
+	struct segment *s; /* NULL in a forked child */
 	struct larder *handle;
 	uint64_t handle_serial;
 	struct slot *slot;
 	struct cell *cell;
-	uint64_t pin;         /* as this thread stored it; 0: unpinned */
-	uint64_t section;     /* number of the last pinned section */
-	uint32_t index;       /* of the slot */
-	uint32_t generation;  /* of the slot */
+	uint64_t pin;	     /* as this thread stored it; 0: unpinned */
+	uint64_t section;    /* number of the last pinned section */
+	uint32_t index;	     /* of the slot */
+	uint32_t generation; /* of the slot */
 	uint64_t first_sequence;
 	uint64_t random;
-	uint32_t sample;      /* hits until the next sampled one */
-	atomic_u8 nowhere;    /* see reference_raise() */
-	uint32_t puts;        /* since the last upkeep */
+	uint32_t sample;   /* hits until the next sampled one */
+	atomic_u8 nowhere; /* see reference_raise() */
+	uint32_t puts;	   /* since the last upkeep */
 	uint64_t last_death_check;
 	struct {
 		uint32_t unit;
@@ -49,7 +49,7 @@ struct worker {
 	uint32_t retired_head, retired_tail; /* of the ring below */
 	struct retired retired[RETIRE_RING];
 	struct magazine magazine[MAX_CLASSES];
-	uint32_t n_leading;   /* fills this thread leads, by key hash */
+	uint32_t n_leading; /* fills this thread leads, by key hash */
 	uint64_t leading[16];
 };
 

@@ -6,13 +6,13 @@
  *                        from the one before: copy it, mark the child dead in
  *                        the copy, recover, verify, and do everything else once
  *   crash kill N         a real SIGKILL at N sampled instructions of each
- *   crash stall STRIDE   stop the child at every STRIDE-th instruction, run each
- *                        script to its end, let the child go on, verify
- *   crash create N       kill larder_create() at N sampled instructions
+ *   crash stall STRIDE   stop the child at every STRIDE-th instruction, run
+ * each script to its end, let the child go on, verify crash create N       kill
+ * larder_create() at N sampled instructions
  *
  * Asserts, in one sentence: whatever instruction a process dies or stands still
- * at, the others go on, nothing acknowledged is lost, nothing is torn, and after
- * one sweep nothing is left over. Exit 0 if so.
+ * at, the others go on, nothing acknowledged is lost, nothing is torn, and
+ * after one sweep nothing is left over. Exit 0 if so.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -119,7 +119,8 @@ static const char *recover_and_verify(struct larder *h,
 	return verify(s, larder_worker_slot(h), text, sizeof text);
 }
 
-/* In a copied segment the child is not dead yet: say so, as the kernel would. */
+/* In a copied segment the child is not dead yet: say so, as the kernel would.
+ */
 static void mark_dead(struct segment *s, pid_t pid)
 {
 	for (uint32_t i = 0; i < s->n_slots; i++) {
@@ -270,7 +271,8 @@ static void stall(const struct scenario *sc, unsigned long stride)
 	stage_build(&st, sc);
 	length = length_of(st.h, sc);
 	for (unsigned k = 0; k < n_scripts; k++) {
-		/* Another phase for each script: all instructions get a turn. */
+		/* Another phase for each script: all instructions get a turn.
+		 */
 		unsigned long each = stride;
 
 		/* Claiming a slot reads /proc: most of its instructions are the
@@ -332,8 +334,7 @@ static void kill_creation(unsigned long n)
 
 		if (pid == 0) {
 			const struct larder_create_options o = {
-				.size_of = sizeof o,
-				.bytes = SEGMENT_BYTES};
+				.size_of = sizeof o, .bytes = SEGMENT_BYTES};
 
 			_exit(larder_create(path, &o) < 0);
 		}

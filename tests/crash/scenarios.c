@@ -146,9 +146,8 @@ static void expired(struct larder *h)
 static void tagged(struct larder *h)
 {
 	struct larder_tag tag = {"t", 1};
-	struct larder_put_options o = {.size_of = sizeof o,
-				       .tags = &tag,
-				       .n_tags = 1};
+	struct larder_put_options o = {
+		.size_of = sizeof o, .tags = &tag, .n_tags = 1};
 
 	must(put(h, KEY, 'a', SMALL, &o));
 }
@@ -535,7 +534,7 @@ static void script_retype(struct larder *h)
 }
 
 const struct script scripts[] = {
-	{"put", script_put},       {"remove", script_remove},
+	{"put", script_put},	   {"remove", script_remove},
 	{"churn", script_churn},   {"expel and reuse", script_expel},
 	{"retype", script_retype},
 };

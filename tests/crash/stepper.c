@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See stepper.h. */
+/*
+ * The traced child: see stepper.h. Its answer stands in memory shared with the
+ * tracer, written after the operation returned.
+ */
 #include "crash/stepper.h"
 
 #include <signal.h>
@@ -14,7 +17,7 @@
 static volatile struct {
 	int acked;
 	int result;
-} *answer; /* shared with the child */
+} * answer; /* shared with the child */
 
 static void fail(const char *what)
 {

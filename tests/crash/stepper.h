@@ -25,7 +25,7 @@ struct scenario {
 	 * returned @result before the death. Called after recovery. */
 	const char *(*check)(struct larder *h, bool acked, int result);
 	bool unattached; /* attaching is part of the operation */
-	bool unsettled;  /* the sweep would undo the starting state */
+	bool unsettled;	 /* the sweep would undo the starting state */
 };
 
 extern const struct scenario scenarios[];

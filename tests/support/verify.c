@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See verify.h. */
+/*
+ * What verify.h promises, structure by structure: groups first, then pages and
+ * their objects against what the groups link, then slots.
+ */
 #include "support/verify.h"
 
 #include <stdio.h>

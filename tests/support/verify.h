@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is a segment at rest in order? A second opinion beside larder_inspect_check(),
- * written against the layout alone and stricter: nothing may be pending. Meant
- * for after settle(), when no process is in the middle of anything.
+ * Is a segment at rest in order? A second opinion beside
+ * larder_inspect_check(), written against the layout alone and stricter:
+ * nothing may be pending. Meant for after settle(), when no process is in the
+ * middle of anything.
  */
 #ifndef TESTS_SUPPORT_VERIFY_H
 #define TESTS_SUPPORT_VERIFY_H

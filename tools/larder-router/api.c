@@ -62,7 +62,8 @@ void api_problem(struct api_response *a, int status, const char *title,
 }
 
 /* What a failure of the routing library means here. */
-static void fail(struct api_response *a, int error, const struct router_error *e)
+static void fail(struct api_response *a, int error,
+		 const struct router_error *e)
 {
 	switch (error) {
 	case -EINVAL:
@@ -121,7 +122,8 @@ static enum router_strategy strategy_of(const struct router_answer *answer)
 		for (unsigned k = 0; k < ROUTER_STRATEGIES; k++) {
 			const char *name = router_strategy_name(k);
 
-			if (!strncmp(at + sizeof member - 1, name, strlen(name)))
+			if (!strncmp(at + sizeof member - 1, name,
+				     strlen(name)))
 				return k;
 		}
 	return ROUTER_GREEDY;
@@ -239,9 +241,10 @@ static void simple(struct api *api, const struct api_request *q,
 	int error = 0, status = 200;
 	bool get = !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD");
 
-	if (what >= STATS ? !get
-			  : strcmp(q->method, "POST") && !(what == LOAD && get)) {
-		not_allowed(a, what >= STATS ? "GET"
+	if (what >= STATS
+		    ? !get
+		    : strcmp(q->method, "POST") && !(what == LOAD && get)) {
+		not_allowed(a, what >= STATS  ? "GET"
 			       : what == LOAD ? "GET, POST"
 					      : "POST");
 		return;

@@ -92,7 +92,8 @@ static int listen_tcp(struct settings *s)
 		if (fd < 0)
 			continue;
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-		if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
+		if (bind(fd, a->ai_addr, a->ai_addrlen) ||
+		    listen(fd, BACKLOG)) {
 			error = errno;
 			close(fd);
 			fd = -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * larder-router: the master. Opens the segment and the socket, forks the workers,
- * replaces the dead and the hung, keeps the cache's house, and at SIGTERM lets
- * the workers finish and ends within five seconds.
+ * larder-router: the master. Opens the segment and the socket, forks the
+ * workers, replaces the dead and the hung, keeps the cache's house, and at
+ * SIGTERM lets the workers finish and ends within five seconds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,13 +91,12 @@ static void ended(pid_t pid, int status)
 	children[i].pid = 0;
 	if (!WIFSIGNALED(status) &&
 	    clock_ms() - children[i].started_ms < STARTUP_MS) {
-		unsigned wait = 50u << (children[i].failures < 5
-						? children[i].failures
-						: 5);
+		unsigned wait =
+			50u << (children[i].failures < 5 ? children[i].failures
+							 : 5);
 
 		children[i].failures++;
-		children[i].retry_ms =
-			clock_ms() + (wait > 1000 ? 1000 : wait);
+		children[i].retry_ms = clock_ms() + (wait > 1000 ? 1000 : wait);
 	} else {
 		children[i].failures = 0;
 		children[i].retry_ms = 0;

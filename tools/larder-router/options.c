@@ -14,8 +14,15 @@
 
 const char *argp_program_version = "larder-router " LARDER_VERSION;
 
-enum { OPT_NO_CACHE = 1000, OPT_WARM, OPT_TOKEN, OPT_BODY, OPT_CONNECTIONS,
-       OPT_DEADLINE, OPT_TTL };
+enum {
+	OPT_NO_CACHE = 1000,
+	OPT_WARM,
+	OPT_TOKEN,
+	OPT_BODY,
+	OPT_CONNECTIONS,
+	OPT_DEADLINE,
+	OPT_TTL
+};
 
 static const struct argp_option options[] = {
 	{"catalog", 'c', "FILE", 0, "Models and agents (JSON)", 0},
@@ -24,12 +31,15 @@ static const struct argp_option options[] = {
 	{"workers", 'w', "N", 0, "Processes that serve (default 4)", 0},
 	{"segment", 's', "PATH", 0,
 	 "Segment shared by the workers; created if absent (default: one in "
-	 "/dev/shm)", 0},
+	 "/dev/shm)",
+	 0},
 	{"size", 'b', "BYTES", 0, "Its size, with K, M or G (default 32M)", 0},
 	{"ttl", OPT_TTL, "SECONDS", 0, "Life of a result (default 300)", 0},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "Compute everything", 0},
-	{"warm", OPT_WARM, "FILE", 0, "Request bodies to compute at start, one "
-	 "a line", 0},
+	{"warm", OPT_WARM, "FILE", 0,
+	 "Request bodies to compute at start, one "
+	 "a line",
+	 0},
 	{"admin-token-file", OPT_TOKEN, "FILE", 0,
 	 "Bearer token that changing anything over TCP wants", 0},
 	{"max-body", OPT_BODY, "BYTES", 0, "Largest request (default 4M)", 0},
@@ -50,13 +60,16 @@ static bool parse_size(const char *text, uint64_t *n)
 	if (errno || end == text || *text == '-')
 		return false;
 	switch (*end) {
-	case 'G': case 'g':
+	case 'G':
+	case 'g':
 		*n <<= 10;
 		/* fall through */
-	case 'M': case 'm':
+	case 'M':
+	case 'm':
 		*n <<= 10;
 		/* fall through */
-	case 'K': case 'k':
+	case 'K':
+	case 'k':
 		*n <<= 10;
 		end++;
 		break;
@@ -73,12 +86,24 @@ static const char *set(struct settings *s, int key, const char *value)
 	bool number = value && parse_size(value, &n);
 
 	switch (key) {
-	case 'c': s->catalog = value; return NULL;
-	case 'l': s->listen = value; return NULL;
-	case 's': s->segment = value; return NULL;
-	case OPT_WARM: s->warm = value; return NULL;
-	case OPT_TOKEN: s->token_file = value; return NULL;
-	case OPT_NO_CACHE: s->no_cache = true; return NULL;
+	case 'c':
+		s->catalog = value;
+		return NULL;
+	case 'l':
+		s->listen = value;
+		return NULL;
+	case 's':
+		s->segment = value;
+		return NULL;
+	case OPT_WARM:
+		s->warm = value;
+		return NULL;
+	case OPT_TOKEN:
+		s->token_file = value;
+		return NULL;
+	case OPT_NO_CACHE:
+		s->no_cache = true;
+		return NULL;
 	case 'w':
 		if (!number || n < 1 || n > WORKERS_MAX)
 			return "workers: 1 to 256";
@@ -127,8 +152,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
 		argp_error(state, "nothing but options is wanted: \"%s\"",
 			   value);
 		return 0;
-	case ARGP_KEY_INIT: case ARGP_KEY_END: case ARGP_KEY_NO_ARGS:
-	case ARGP_KEY_FINI: case ARGP_KEY_SUCCESS: case ARGP_KEY_ERROR:
+	case ARGP_KEY_INIT:
+	case ARGP_KEY_END:
+	case ARGP_KEY_NO_ARGS:
+	case ARGP_KEY_FINI:
+	case ARGP_KEY_SUCCESS:
+	case ARGP_KEY_ERROR:
 	case ARGP_KEY_ARGS:
 		return ARGP_ERR_UNKNOWN;
 	default:
@@ -184,7 +213,9 @@ static void read_token(struct settings *s)
 void settings_read(struct settings *s, int argc, char **argv)
 {
 	static const struct argp argp = {
-		options, parse, NULL,
+		options,
+		parse,
+		NULL,
 		"Assigns models to agents, in several processes that share "
 		"their answers.\v"
 		"Try: larder-router --catalog catalog.json, then\n"
@@ -193,7 +224,9 @@ void settings_read(struct settings *s, int argc, char **argv)
 		"/api/v1/model-router/auto-assign-all\n\n"
 		"SIGTERM drains and ends, SIGHUP loads the catalog again. Exit "
 		"status: 0 fine, 1 failed, 2 usage.",
-		NULL, NULL, NULL};
+		NULL,
+		NULL,
+		NULL};
 	struct settings first;
 
 	memset(s, 0, sizeof *s);

@@ -21,7 +21,7 @@ struct settings {
 	size_t max_body;
 	unsigned max_connections, deadline_ms;
 	char token[256]; /* of token_file; "" if none */
-	bool loopback;   /* Unix socket or a loopback address */
+	bool loopback;	 /* Unix socket or a loopback address */
 };
 
 /* options.c: of the command line and the configuration file. Exits (2) on bad

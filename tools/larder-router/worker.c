@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker: one thread, one epoll loop around the HTTP library. A question that
- * somebody else is computing suspends its connection; the loop goes on, and looks
- * again when the cache's descriptor says so or a few milliseconds passed.
+ * somebody else is computing suspends its connection; the loop goes on, and
+ * looks again when the cache's descriptor says so or a few milliseconds passed.
  */
 #include <errno.h>
 #include <microhttpd.h>
@@ -26,7 +26,7 @@ struct worker {
 	struct MHD_Daemon *daemon;
 	struct heartbeat *beat;
 	struct exchange *waiting; /* suspended, a list */
-	struct exchange *open;    /* all, a list: for the deadline */
+	struct exchange *open;	  /* all, a list: for the deadline */
 	unsigned n_open;
 };
 
@@ -154,8 +154,7 @@ static enum MHD_Result complete(struct exchange *x, const char *method,
 		return send_response(x);
 	}
 	q.began_ns = x->complete_ns = now_ns();
-	if (api_handle(&x->w->api, &q, &x->response, &x->work) ==
-	    LARDER_WAIT) {
+	if (api_handle(&x->w->api, &q, &x->response, &x->work) == LARDER_WAIT) {
 		x->suspended = true;
 		x->next_waiting = x->w->waiting;
 		x->w->waiting = x;
@@ -311,10 +310,9 @@ static void loop(struct worker *w, int epoll, pid_t master)
 int worker_run(const struct settings *s, int listener, unsigned number,
 	       pid_t master, bool warm)
 {
-	const struct router_options options = {
-		.size_of = sizeof options,
-		.ttl_ms = s->ttl_ms,
-		.never_cache = s->no_cache};
+	const struct router_options options = {.size_of = sizeof options,
+					       .ttl_ms = s->ttl_ms,
+					       .never_cache = s->no_cache};
 	struct worker w = {.api = {.settings = s}};
 	struct larder_region region;
 	const union MHD_DaemonInfo *info;
@@ -342,9 +340,9 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 	atomic_store(&w.beat->pid, (uint64_t)getpid());
 	atomic_store(&w.beat->beat_ms, clock_ms());
 	w.daemon = start(&w, listener);
-	info = w.daemon ? MHD_get_daemon_info(w.daemon,
-					      MHD_DAEMON_INFO_EPOLL_FD)
-			: NULL;
+	info = w.daemon
+		       ? MHD_get_daemon_info(w.daemon, MHD_DAEMON_INFO_EPOLL_FD)
+		       : NULL;
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	fill_fd = larder_fill_fd(w.cache);
 	if (!info || epoll < 0 || add_to(epoll, info->epoll_fd) ||

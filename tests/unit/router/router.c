@@ -46,12 +46,12 @@ static void refuse(const char *body, int status, const char *pointer)
 }
 
 #define MODELS                                                                 \
-	"\"models\":[{\"id\":\"m1\",\"capabilities\":{\"coding\":0.9,"          \
-	"\"math\":0.4},\"context_length\":4096,\"max_concurrent\":1},"          \
-	"{\"id\":\"m2\",\"capabilities\":{\"coding\":0.5,\"math\":0.8},"        \
+	"\"models\":[{\"id\":\"m1\",\"capabilities\":{\"coding\":0.9,"         \
+	"\"math\":0.4},\"context_length\":4096,\"max_concurrent\":1},"         \
+	"{\"id\":\"m2\",\"capabilities\":{\"coding\":0.5,\"math\":0.8},"       \
 	"\"context_length\":8192,\"max_concurrent\":2}]"
 #define AGENTS                                                                 \
-	"\"agents\":[{\"id\":\"a\",\"required_capabilities\":[\"coding\"]},"    \
+	"\"agents\":[{\"id\":\"a\",\"required_capabilities\":[\"coding\"]},"   \
 	"{\"id\":\"b\",\"required_capabilities\":[\"coding\"]},"               \
 	"{\"id\":\"c\",\"required_capabilities\":[\"math\"],"                  \
 	"\"min_context_length\":8192}]"
@@ -137,8 +137,8 @@ Test(router, same_meaning_same_key)
 {
 	const char *key = key_of("{" MODELS "," AGENTS "}");
 
-	cr_assert_str_eq(key, key_of("{ " AGENTS " ,\n" MODELS
-				     ",\"note\":[1,2] }"));
+	cr_assert_str_eq(key,
+			 key_of("{ " AGENTS " ,\n" MODELS ",\"note\":[1,2] }"));
 	cr_assert_str_eq(
 		key,
 		key_of("{" MODELS
@@ -158,21 +158,20 @@ Test(router, other_meaning_other_key)
 				      "," AGENTS "}"));
 	cr_assert_str_neq(key, key_of("{\"enable_load_balancing\":true," MODELS
 				      "," AGENTS "}"));
-	cr_assert_str_neq(
-		key, key_of("{" MODELS ",\"agents\":["
-			    "{\"id\":\"a\",\"required_capabilities\":["
-			    "\"coding\"]},"
-			    "{\"id\":\"b\",\"preferred_capabilities\":["
-			    "\"coding\"]},"
-			    "{\"id\":\"c\",\"required_capabilities\":["
-			    "\"math\"],\"min_context_length\":8192}]}"));
+	cr_assert_str_neq(key,
+			  key_of("{" MODELS ",\"agents\":["
+				 "{\"id\":\"a\",\"required_capabilities\":["
+				 "\"coding\"]},"
+				 "{\"id\":\"b\",\"preferred_capabilities\":["
+				 "\"coding\"]},"
+				 "{\"id\":\"c\",\"required_capabilities\":["
+				 "\"math\"],\"min_context_length\":8192}]}"));
 }
 
 Test(router, order_does_not_change_a_bit)
 {
-	double forward = total("{\"strategy\":\"optimal\"," MODELS "," AGENTS
-			       "}",
-			       NULL);
+	double forward =
+		total("{\"strategy\":\"optimal\"," MODELS "," AGENTS "}", NULL);
 	double backward = total(
 		"{\"strategy\":\"optimal\",\"agents\":["
 		"{\"id\":\"c\",\"required_capabilities\":[\"math\"],"

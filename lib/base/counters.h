@@ -3,8 +3,8 @@
  * The counter table: one line a counter, in the order of a cell's words. Only
  * ever appended to: the order is part of the layout.
  */
-#ifndef LARDER_CACHE_COUNTERS_H
-#define LARDER_CACHE_COUNTERS_H
+#ifndef LARDER_BASE_COUNTERS_H
+#define LARDER_BASE_COUNTERS_H
 
 #define LARDER_COUNTERS(X)                                                     \
 	X(HITS, "hits", "Gets answered with a value")                          \
@@ -40,7 +40,7 @@
 	X(FILLS_LED, "fills_led", "Fills this worker led")                     \
 	X(FILLS_FOLLOWED, "fills_followed", "Fills that waited for a leader")  \
 	X(FILLS_COALESCED, "fills_coalesced",                                  \
-	  "Fills answered with another's computation")                        \
+	  "Fills answered with another's computation")                         \
 	X(FILLS_TAKEN_OVER, "fills_taken_over", "Fills whose leader was lost") \
 	X(FILLS_TIMED_OUT, "fills_timed_out", "Fills that waited too long")    \
 	X(STALE_SERVED, "stale_served", "Values served past their soft TTL")   \
@@ -62,7 +62,7 @@ enum counter {
 #define X(symbol, name, help) COUNTER_##symbol,
 	LARDER_COUNTERS(X)
 #undef X
-	COUNTER_NONE,
+		COUNTER_NONE,
 };
 
 #endif
