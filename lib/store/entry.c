@@ -207,7 +207,7 @@ __attribute__((no_sanitize("thread"))) void
 larder_copy_unstable(void *to, const void *from, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		((volatile unsigned char *)to)[i] =
-			((const volatile unsigned char *)from)[i];
+		store_relaxed((atomic_u8 *)to + i,
+			      load_relaxed((const atomic_u8 *)from + i));
 }
 #endif

@@ -342,7 +342,6 @@ static int finish(struct larder *h, struct segment *s, struct larder **result)
 int larder_put_aside(const char *path)
 {
 	char aside[4200];
-	struct timespec now;
 	struct segment *s;
 	int fd;
 
@@ -353,9 +352,8 @@ int larder_put_aside(const char *path)
 		larder_fresh_close(s);
 		larder_segment_drop(s);
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (snprintf(aside, sizeof aside, "%s.damaged-%lld-%ld", path,
-		     (long long)now.tv_sec,
+		     (long long)(larder_clock_unix_ms() / 1000),
 		     (long)getpid()) >= (int)sizeof aside)
 		return -ENAMETOOLONG;
 	return rename(path, aside) ? -errno : 0;

@@ -106,6 +106,8 @@ static void answered(struct api *api, struct router_answer *answer,
 {
 	respond(a, 200, answer->body, answer->n_body);
 	a->larder = router_cache_status_name(answer->status);
+	if (answer->status == ROUTER_HIT || answer->status == ROUTER_STALE)
+		a->stored_by = answer->cross_worker ? "another" : "this";
 	router_observe(api->router, strategy, answer->status,
 		       now_ns() - began_ns);
 }

@@ -20,9 +20,10 @@ struct api_response {
 	char *body; /* malloc()ed; may be NULL */
 	size_t n_body;
 	const char *type;
-	char etag[40];	    /* "" if none */
-	const char *larder; /* X-Larder, or NULL */
-	const char *allow;  /* with 405 */
+	char etag[40];	       /* "" if none */
+	const char *stored_by; /* X-Larder-Stored-By, or NULL */
+	const char *larder;    /* X-Larder, or NULL */
+	const char *allow;     /* with 405 */
 };
 
 struct api {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ struct exchange {
 	uint64_t began_ms, complete_ns;
 };
 
-static volatile sig_atomic_t stop;
+static atomic_bool stop; /* set by the signal handler; lock-free */
 
 static void on_stop(int signal)
 {
@@ -78,6 +79,8 @@ static enum MHD_Result send_response(struct exchange *x)
 		MHD_add_response_header(r, "ETag", a->etag);
 	if (a->larder)
 		MHD_add_response_header(r, "X-Larder", a->larder);
+	if (a->stored_by)
+		MHD_add_response_header(r, "X-Larder-Stored-By", a->stored_by);
 	if (a->allow)
 		MHD_add_response_header(r, "Allow", a->allow);
 	if (a->status == 401)
