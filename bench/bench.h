@@ -59,6 +59,7 @@ struct bench_plan {
 	uint64_t seed;
 	unsigned pipeline; /* of pipelined peers where batch is 1 */
 	bool first_alone;  /* worker 0 shares no processor */
+	unsigned work;	   /* instructions of other work before each call */
 };
 
 static inline unsigned bench_n_workers(const struct bench_plan *plan)

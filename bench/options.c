@@ -25,6 +25,7 @@ enum option_id {
 	OPTION_BATCH,
 	OPTION_PIPELINE,
 	OPTION_HUGE,
+	OPTION_WORK,
 	OPTION_SECONDS,
 	OPTION_SAMPLE,
 	OPTION_REPEATS,
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
 	{"batch", required_argument, NULL, OPTION_BATCH},
 	{"pipeline", required_argument, NULL, OPTION_PIPELINE},
 	{"huge", no_argument, NULL, OPTION_HUGE},
+	{"work", required_argument, NULL, OPTION_WORK},
 	{"seconds", required_argument, NULL, OPTION_SECONDS},
 	{"sample-seconds", required_argument, NULL, OPTION_SAMPLE},
 	{"repeats", required_argument, NULL, OPTION_REPEATS},
@@ -79,6 +81,8 @@ static void usage(const struct bench_command *command)
 	      "systems\n"
 	      "  --huge              on huge pages where the kernel gives "
 	      "them\n"
+	      "  --work N            instructions of other work before each "
+	      "call\n"
 	      "  --seed N            another seed, other streams\n"
 	      "Measuring\n"
 	      "  --seconds S         counted, a system and repeat\n"
@@ -258,6 +262,8 @@ static bool option_take(struct bench_options *o, int id, const char *text)
 	case OPTION_HUGE:
 		plan->huge = true;
 		return true;
+	case OPTION_WORK:
+		return unsigned_parse("--work", text, 0, 1000000, &plan->work);
 	case OPTION_SECONDS:
 		return seconds_parse("--seconds", text, &plan->seconds);
 	case OPTION_SAMPLE:

@@ -160,7 +160,7 @@ json_t *json_of_plan(const struct bench_plan *p)
 {
 	return json_pack(
 		"{s:I, s:i, s:s, s:f, s:s, s:[ii], s:i, s:i, s:i, s:i, s:f, "
-		"s:f, s:i, s:b, s:I}",
+		"s:f, s:i, s:b, s:i, s:I}",
 		"keys", (json_int_t)p->n_keys, "key_size", (int)p->key_size,
 		"value_size", p->value_size, "value_size_mean", p->sizes.mean,
 		"popularity", p->popularity_text, "mix", (int)p->get_parts,
@@ -168,7 +168,8 @@ json_t *json_of_plan(const struct bench_plan *p)
 		(int)p->threads, "batch", (int)p->batch, "pipeline",
 		(int)p->pipeline, "seconds", p->seconds, "sample_seconds",
 		p->sample_seconds, "repeats", (int)p->repeats, "huge",
-		(int)p->huge, "seed", (json_int_t)p->seed);
+		(int)p->huge, "work", (int)p->work, "seed",
+		(json_int_t)p->seed);
 }
 
 json_t *json_of_spread(struct spread s)

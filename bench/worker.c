@@ -82,6 +82,14 @@ static bool wrong(struct run *r, uint32_t id, size_t n)
 /* ------------------------------------------------------------------ */
 /* One operation after the other                                       */
 
+/* What a worker does between two calls: how much of it the processor can look
+ * past decides how many calls wait for memory at once (README.md). */
+static inline void other_work(const struct run *r)
+{
+	for (unsigned i = r->w->plan->work / 2; __builtin_expect(i > 0, 0); i--)
+		__asm__ volatile("");
+}
+
 static inline uint32_t next_operation(struct run *r)
 {
 	uint32_t operation = *r->at++;
@@ -103,6 +111,7 @@ static inline __attribute__((always_inline)) bool one(struct run *r, bool timed)
 	size_t n = 0;
 	int result;
 
+	other_work(r);
 	bench_key_make(bytes, plan->key_size, id);
 	r->cell->n_ops++;
 	if (operation & OPERATION_PUT) {
@@ -211,6 +220,7 @@ static inline __attribute__((always_inline)) bool many(struct run *r,
 	uint64_t begun = 0;
 	int result;
 
+	other_work(r);
 	for (unsigned i = 0; i < r->batch; i++) {
 		uint32_t operation = next_operation(r);
 		uint32_t id = operation & ~OPERATION_PUT;

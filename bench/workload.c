@@ -173,6 +173,21 @@ void bench_value_make(void *value, size_t n, uint32_t id, uint32_t write)
 }
 
 typedef uint64_t lanes __attribute__((vector_size(64), aligned(1)));
+typedef uint64_t half __attribute__((vector_size(32), aligned(1)));
+typedef uint64_t quarter __attribute__((vector_size(16), aligned(1)));
+
+/* All the bits of all lanes; by halves, so that it stays in wide registers. */
+static inline __attribute__((always_inline)) uint64_t any_bit(lanes seen)
+{
+	half h[2];
+	quarter q[2];
+
+	memcpy(h, &seen, sizeof h);
+	h[0] |= h[1];
+	memcpy(q, &h[0], sizeof q);
+	q[0] |= q[1];
+	return q[0][0] | q[0][1];
+}
 
 /* The same few instructions for every system; wide where the processor is. */
 #if defined(__x86_64__) && !defined(__clang__) &&                              \
@@ -182,17 +197,16 @@ __attribute__((target_clones("avx512f", "avx2", "default")))
 static uint64_t
 differing_bits(const char *value, size_t n, uint64_t pattern)
 {
-	lanes seen = {0};
+	lanes these, seen = {0};
 	uint64_t differ = 0, word;
 
 	for (; n >= sizeof seen; n -= sizeof seen, value += sizeof seen) {
-		lanes these;
-
 		memcpy(&these, value, sizeof these);
 		seen |= these ^ pattern;
 	}
-	for (unsigned i = 0; i < 8; i++)
-		differ |= seen[i];
+	differ = any_bit(seen);
+	if (__builtin_expect(n == 0, 1))
+		return differ;
 	for (; n >= 8; n -= 8, value += 8) {
 		memcpy(&word, value, 8);
 		differ |= word ^ pattern;

@@ -11,10 +11,16 @@
 
 #include "peer.h"
 
-/* Header and alignment of an entry, the share that size classes round up, and
- * the index and its kin: a little more than is needed, so that nothing has to
- * be evicted. */
-enum { ENTRY_HEADER = 40, UNIT = 64, TABLES_PER_ENTRY = 40, SLACK = 8 << 20 };
+/* What an entry takes beside key and value, and what its share of the index and
+ * its kin is. A segment is made as large as the data, so that it takes no more
+ * cache and no more translations than it has to. */
+enum {
+	ENTRY_HEADER = 40,
+	UNIT = 64,
+	FINE_UNITS = 6, /* up to here a size class for each number of units */
+	TABLES_PER_ENTRY = 30,
+	SLACK = 4 << 20,
+};
 
 struct shared_larder {
 	struct larder *handle;
@@ -24,11 +30,17 @@ struct shared_larder {
 
 static uint64_t segment_bytes(const struct bench_plan *plan)
 {
-	double key_value = ENTRY_HEADER + plan->key_size + plan->sizes.mean;
-	double entry = key_value + UNIT; /* rounded up to units */
-	double rounded = entry * 1.15;	 /* and to classes */
+	double sum = 0;
 
-	return (uint64_t)((double)plan->n_keys * (rounded + TABLES_PER_ENTRY)) +
+	for (unsigned i = 0; i < BENCH_SIZE_QUANTILES; i++) {
+		uint32_t n =
+			ENTRY_HEADER + plan->key_size + plan->sizes.quantile[i];
+		uint32_t units = (n + 7 + UNIT - 1) / UNIT;
+
+		sum += units * UNIT * (units <= FINE_UNITS ? 1.05 : 1.2);
+	}
+	return (uint64_t)((double)plan->n_keys *
+			  (sum / BENCH_SIZE_QUANTILES + TABLES_PER_ENTRY)) +
 	       SLACK + bench_n_workers(plan) * UINT64_C(4096) +
 	       8 * (uint64_t)plan->sizes.max;
 }
