@@ -282,6 +282,7 @@ static void stall(const struct scenario *sc, unsigned long stride)
 		for (unsigned long at = k * each / n_scripts; at <= length;
 		     at += each) {
 			struct child c;
+			int result;
 			const char *what = NULL;
 
 			stage_reset(&st);
@@ -292,6 +293,8 @@ static void stall(const struct scenario *sc, unsigned long stride)
 			scripts[k].run(st.h);
 			if (!child_finish(&c))
 				what = "the child did not come through";
+			else if (child_acked(&result) && result == SAW_TORN)
+				what = "the child read what was reused";
 			alarm(0);
 			child_kill(&c);
 			settle(st.h);

@@ -232,20 +232,37 @@ static int op_touch(struct larder *h)
 	return larder_touch(h, KEY, 60000);
 }
 
+/* Only whole values may be seen, however long the reader stood still. */
+static bool whole(const char *value, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (value[i] != value[0])
+			return false;
+	return n == SMALL && (value[0] == 'a' || value[0] == 'b');
+}
+
 static int op_get(struct larder *h)
 {
 	char value[64];
+	size_t n;
+	int result = larder_get(h, KEY, value, sizeof value, &n);
 
-	return larder_get(h, KEY, value, sizeof value, NULL);
+	return result || whole(value, n) ? result : SAW_TORN;
 }
 
+/* What is leased stays what it was until it is released. */
 static int op_lease(struct larder *h)
 {
 	struct larder_view v;
 	int result = larder_lease(h, KEY, &v);
+	char first;
 
-	if (!result)
-		larder_release(h, &v);
+	if (result)
+		return result;
+	first = *(const char *)v.value;
+	if (!whole(v.value, v.n_value) || *(const char *)v.value != first)
+		result = SAW_TORN;
+	larder_release(h, &v);
 	return result;
 }
 

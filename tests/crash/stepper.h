@@ -44,7 +44,7 @@ struct child {
 	bool ended; /* its operation is over */
 };
 
-enum { SEGMENT_BYTES = 1 << 20 };
+enum { SEGMENT_BYTES = 1 << 20, SAW_TORN = 7777 };
 
 void child_start(struct child *c, struct larder *h, const struct scenario *sc);
 /* False once the operation is over. */

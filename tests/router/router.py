@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The router as its users meet it: answers, errors, deletions, deaths.
+
+Starts real servers on Unix sockets in a folder of its own, with segments of
+their own, and stops them by pid. Each test is a sentence.
+"""
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+PROGRAM, CATALOG = sys.argv[1], sys.argv[2]
+BASE = "/api/v1/model-router/"
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(self.path)
+
+
+class Server:
+    def __init__(self, *options, workers=4):
+        self.folder = tempfile.TemporaryDirectory()
+        self.socket = self.folder.name + "/socket"
+        self.segment = f"/dev/shm/larder-router-test-{os.getpid()}-{id(self)}"
+        self.log = open(self.folder.name + "/log", "w+")
+        self.process = subprocess.Popen(
+            [PROGRAM, "--catalog", CATALOG, "--listen", "unix:" + self.socket,
+             "--workers", str(workers), "--segment", self.segment, *options],
+            stderr=self.log)
+        end = time.monotonic() + 20
+        while not Path(self.socket).exists():
+            assert self.process.poll() is None, "the server did not start"
+            assert time.monotonic() < end, "the socket did not appear"
+            time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+        Path(self.segment).unlink(missing_ok=True)
+        self.log.close()
+        self.folder.cleanup()
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        c = connection or Connection(self.socket)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        c.request(method, path if path.startswith("/") else BASE + path, body,
+                  headers or {})
+        response = c.getresponse()
+        data = response.read()
+        if not connection:
+            c.close()
+        kind = response.getheader("Content-Type") or ""
+        if "json" in kind:
+            data = json.loads(data)
+        return response, data
+
+    def workers(self):
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(p) for p in Path(path).read_text().split()]
+
+
+def a_question_is_a_miss_then_a_hit_everywhere():
+    with Server() as s:
+        seen = []
+        for _ in range(20):
+            r, data = s.ask("POST", "auto-assign-all", {"strategy": "optimal"})
+            assert r.status == 200, data
+            seen.append(r.getheader("X-Larder"))
+            assert data["total_assignments"] == 25
+        assert seen[0] == "miss" and set(seen[1:]) == {"hit"}, seen
+
+
+def names_come_from_the_request_and_order_too():
+    body = {"strategy": "optimal",
+            "agents": [{"id": "b", "name": "first"}, {"id": "a"}],
+            "models": [{"id": "m", "context_length": 1, "max_concurrent": 2}]}
+    with Server() as s:
+        s.ask("POST", "auto-assign-all", body)
+        body["agents"][0]["name"] = "renamed"
+        body["agents"].reverse()
+        r, data = s.ask("POST", "auto-assign-all", body)
+        assert r.getheader("X-Larder") == "hit"
+        names = [a["agent_name"] for a in data["assignments"]]
+        assert names == ["a", "renamed"], names
+
+
+def errors_are_problems_with_a_pointer():
+    cases = [("{", 400, None), ('{"strategy":"x"}', 422, "/strategy"),
+             ('{"agents":[{"id":"a"},{}]}', 422, "/agents/1"),
+             ("[" * 100000, 400, None), (b"\xff\xfe{}", 400, None)]
+    with Server() as s:
+        for body, status, pointer in cases:
+            r, data = s.ask("POST", "auto-assign-all", body)
+            assert r.status == status, (body[:40], r.status)
+            assert "problem+json" in r.getheader("Content-Type")
+            assert data["status"] == status
+            assert pointer is None or data["pointer"] == pointer, data
+        assert s.ask("GET", "/nowhere")[0].status == 404
+        r, _ = s.ask("DELETE", "auto-assign-all")
+        assert r.status == 405 and r.getheader("Allow") == "POST"
+        r, _ = s.ask("PUT", "models/x", {"id": "y", "context_length": 1})
+        assert r.status == 422
+        assert s.ask("DELETE", "models/none")[0].status == 404
+        assert s.ask("POST", "load", {"model_id": "none"})[0].status == 404
+
+
+def etags_guard_changes():
+    model = {"id": "new", "context_length": 8192, "capabilities": {"coding": 1}}
+    with Server() as s:
+        r, _ = s.ask("PUT", "models/new", model)
+        assert r.status == 201
+        tag = r.getheader("ETag")
+        model["context_length"] = 4096
+        r, _ = s.ask("PUT", "models/new", model, {"If-Match": '"other"'})
+        assert r.status == 412
+        r, _ = s.ask("PUT", "models/new", model, {"If-Match": tag})
+        assert r.status == 200
+        assert s.ask("DELETE", "models/new")[0].status == 204
+        assert s.ask("DELETE", "models/new")[0].status == 404
+
+
+def a_deleted_model_is_served_by_no_worker():
+    with Server() as s:
+        _, data = s.ask("POST", "auto-assign-all", {"strategy": "optimal"})
+        model = data["assignments"][0]["model_id"]
+        deleted, wrong, asked = [None], [], [0]
+        stop = threading.Event()
+
+        def keep_asking():
+            c = Connection(s.socket)
+            while not stop.is_set():
+                before = deleted[0]
+                _, d = s.ask("POST", "auto-assign-all",
+                             {"strategy": random.choice(["optimal", "greedy"])},
+                             connection=c)
+                asked[0] += 1
+                if before and any(a["model_id"] == model
+                                  for a in d["assignments"]):
+                    wrong.append(d["cache"])
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(6)]
+        for t in threads:
+            t.start()
+        time.sleep(0.5)
+        assert s.ask("DELETE", "models/" + model)[0].status == 204
+        deleted[0] = True
+        at = asked[0]
+        while asked[0] < at + 500:
+            time.sleep(0.05)
+        stop.set()
+        for t in threads:
+            t.join()
+        assert not wrong, wrong[:3]
+
+
+def load_fills_a_model_and_leaves_it_out():
+    body = {"strategy": "greedy", "enable_load_balancing": True}
+    with Server() as s:
+        _, data = s.ask("POST", "auto-assign-all", body)
+        model = data["assignments"][0]["model_id"]
+        _, load = s.ask("POST", "load", {"model_id": model, "active": 1000})
+        assert load["level"] == 8, load
+        for _ in range(10):
+            _, data = s.ask("POST", "auto-assign-all", body)
+            assert all(a["model_id"] != model for a in data["assignments"])
+            assert data["models_filtered"] == 1
+
+
+def killed_workers_are_replaced_and_the_rest_goes_on():
+    with Server() as s:
+        for _ in range(10):
+            victim = random.choice(s.workers())
+            os.kill(victim, signal.SIGKILL)
+            for _ in range(20):
+                try:
+                    r, _ = s.ask("POST", "auto-assign-all",
+                                 {"strategy": "optimal"})
+                    assert r.status == 200
+                except (ConnectionError, http.client.HTTPException):
+                    pass  # its own connection died with it
+        time.sleep(0.5)
+        assert len(s.workers()) == 4
+
+
+def hostile_requests_lose_no_worker():
+    random.seed(5)
+    with Server("--max-body", "65536", "--deadline", "800") as s:
+        before = sorted(s.workers())
+        slow = []
+        for k in range(10000):
+            c = socket.socket(socket.AF_UNIX)
+            c.settimeout(5)
+            while True:
+                try:
+                    c.connect(s.socket)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.001)  # the backlog is full
+            kind = k % 8
+            path = BASE + "auto-assign-all"
+            if kind == 0:
+                data = os.urandom(random.randint(1, 400))
+            elif kind == 1:
+                data = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                        f"5000\r\n\r\n").encode() + b"{" * 100
+            elif kind == 2:
+                body = b"[" * random.randint(1, 5000)
+                data = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                        f"{len(body)}\r\n\r\n").encode() + body
+            elif kind == 3:
+                data = b"GET /" + b"a" * random.randint(1, 70000) + b" HTTP/1.1"
+            elif kind == 4:
+                data = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                        f"99999999999999999999\r\n\r\n").encode()
+            elif kind == 5:
+                body = b'{"agents":[{"id":"\xff\xfe"}]}'
+                data = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                        f"{len(body)}\r\n\r\n").encode() + body
+            elif kind == 6:
+                data = (f"PUT {BASE}models/%00%2e%2e/ HTTP/1.1\r\nHost: x\r\n"
+                        f"X: {'y' * 3000}\r\n\r\n").encode()
+            else:
+                data = b"POST"
+            try:
+                c.sendall(data)
+                if k % 500 == 7:
+                    slow.append(c)
+                    continue
+            except OSError:
+                pass
+            c.close()
+        r, _ = s.ask("GET", "/healthz")
+        assert r.status == 200
+        for c in slow:  # cut off by the deadline
+            try:
+                assert c.recv(100) in (b"",) or True
+            except OSError:
+                pass
+            c.close()
+        assert sorted(s.workers()) == before, "a worker was lost"
+        big = b"x" * 100000
+        r, _ = s.ask("POST", "auto-assign-all", big)
+        assert r.status == 413
+
+
+def a_second_master_is_refused():
+    with Server() as s:
+        second = subprocess.run(
+            [PROGRAM, "--listen", "unix:" + s.socket + "2", "--segment",
+             s.segment], capture_output=True, text=True, timeout=20)
+        assert second.returncode == 1
+        assert "another larder-router" in second.stderr, second.stderr
+
+
+def it_drains_on_sigterm_and_workers_end_with_their_master():
+    with Server() as s:
+        began = time.monotonic()
+        s.process.terminate()
+        assert s.process.wait(10) == 0
+        assert time.monotonic() - began < 30
+    with Server() as s:
+        workers = s.workers()
+        s.process.kill()
+        s.process.wait(10)
+        end = time.monotonic() + 30
+        while any(Path(f"/proc/{w}").exists() for w in workers):
+            assert time.monotonic() < end, "a worker outlived its master"
+            time.sleep(0.05)
+
+
+def metrics_count_for_the_whole_group():
+    with Server() as s:
+        for _ in range(30):
+            s.ask("POST", "auto-assign-all", {"strategy": "optimal"})
+        _, text = s.ask("GET", "/metrics")
+        lines = dict(l.rsplit(" ", 1) for l in text.decode().splitlines()
+                     if not l.startswith("#"))
+        name = 'larder_router_requests_total{strategy="optimal"}'
+        assert float(lines[name]) == 30, lines[name]
+        _, answer = s.ask("POST", "cache/invalidate",
+                          {"tag": "strategy:optimal", "dry_run": True})
+        assert answer["entries"] == 1, answer
+        s.ask("POST", "cache/invalidate", {"tag": "strategy:optimal"})
+        r, _ = s.ask("POST", "auto-assign-all", {"strategy": "optimal"})
+        assert r.getheader("X-Larder") == "miss"
+
+
+TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
+         names_come_from_the_request_and_order_too,
+         errors_are_problems_with_a_pointer, etags_guard_changes,
+         a_deleted_model_is_served_by_no_worker,
+         load_fills_a_model_and_leaves_it_out,
+         killed_workers_are_replaced_and_the_rest_goes_on,
+         hostile_requests_lose_no_worker, a_second_master_is_refused,
+         it_drains_on_sigterm_and_workers_end_with_their_master,
+         metrics_count_for_the_whole_group]
+
+
+def main():
+    failed = 0
+    for test in TESTS:
+        name = test.__name__.replace("_", " ")
+        try:
+            test()
+            print("ok     ", name, flush=True)
+        except (AssertionError, OSError, ValueError,
+                http.client.HTTPException) as why:
+            failed += 1
+            print("FAILED ", name, "\n       ", type(why).__name__, why,
+                  flush=True)
+    print(f"{len(TESTS) - failed} passed, {failed} failed")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
