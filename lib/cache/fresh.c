@@ -66,7 +66,7 @@ static bool ring_says_valid(const struct segment *s, const struct bearer *b,
 			    uint64_t stamp, uint64_t now)
 {
 	uint64_t key = ring_fingerprint(b->key_hash);
-	struct tag_mask mask;
+	struct tag_mask mask = {0};
 
 	if (now - stamp > RING_WALK ||
 	    (b->block && !tag_mask_of(s, b->block, &mask)))
