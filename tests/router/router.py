@@ -49,6 +49,9 @@ class Server:
             assert self.process.poll() is None, "the server did not start"
             assert time.monotonic() < end, "the socket did not appear"
             time.sleep(0.02)
+        while len(self.workers()) < workers:
+            assert time.monotonic() < end, "the workers did not start"
+            time.sleep(0.02)
 
     def __enter__(self):
         return self
