@@ -122,7 +122,7 @@ static void check_linked(struct check *c, unsigned i, uint64_t word,
 	const struct snapshot *snap = &c->snap;
 	uint64_t hash = key_hash_of(c->s, snap->key, snap->n_key);
 	uint64_t slot = snap->version >> 52;
-	uint64_t sequence = snap->version & ((UINT64_C(1) << 52) - 1);
+	uint64_t sequence = snap->version & ENTRY_SEQUENCE_MASK;
 
 	if (c->pass == CHECK_COLLECT)
 		c->n_entries++;

@@ -89,7 +89,7 @@ static const char *objection(const struct repair *r, const struct group *g,
 	if (snap->stamp > (larder_fresh_now(s) & STAMP_MASK))
 		return "its stamp is above the counter";
 	if (snap->version >> 52 >= s->n_slots ||
-	    (snap->version & ((UINT64_C(1) << 52) - 1)) >> 51)
+	    (snap->version & ENTRY_SEQUENCE_MASK) >> 51)
 		return "its version cannot be right";
 	if (snap->n_tags && !mask_whole(s, snap))
 		return "its tag mask lacks a tag";
@@ -129,7 +129,7 @@ static void keep(struct repair *r)
 	const struct snapshot *snap = &r->snap;
 	struct entry *e = entry_at(s, snap->unit);
 	struct slot *slot = &s->slots[snap->version >> 52];
-	uint64_t sequence = snap->version & ((UINT64_C(1) << 52) - 1);
+	uint64_t sequence = snap->version & ENTRY_SEQUENCE_MASK;
 	const uint64_t past = 1;
 
 	store_relaxed(&e->header,

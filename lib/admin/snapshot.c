@@ -303,7 +303,7 @@ static uint32_t stored_by(const struct segment *s, uint64_t version)
 		return 0;
 	owner = &s->slots[slot];
 	return (load_relaxed(&owner->generation) & 1) &&
-			       (version & ((UINT64_C(1) << 52) - 1)) >=
+			       (version & ENTRY_SEQUENCE_MASK) >
 				       load_relaxed(&owner->first_sequence)
 		       ? load_relaxed(&owner->pid)
 		       : 0;

@@ -136,7 +136,7 @@ void larder_info_fill(struct worker *w, const struct entry_view *v,
 		struct slot *owner = &w->s->slots[slot];
 
 		if ((load_relaxed(&owner->generation) & 1) &&
-		    (version & ((UINT64_C(1) << 52) - 1)) >=
+		    (version & ENTRY_SEQUENCE_MASK) >
 			    load_relaxed(&owner->first_sequence))
 			full.stored_by_pid = load_relaxed(&owner->pid);
 	}

@@ -54,17 +54,6 @@ static inline struct worker *worker_of(struct larder *h, int *error)
 	return larder_worker_slow(h, error);
 }
 
-/* The same on the hit path, which sees for itself whether the segment was
- * closed; a forked child's worker is all zeroes and belongs to no handle. */
-static inline struct worker *worker_quick(struct larder *h, int *error)
-{
-	struct worker *w = larder_workers[h->id];
-
-	if (likely(w && w->handle_serial == h->serial))
-		return w;
-	return larder_worker_slow(h, error);
-}
-
 static inline uint64_t key_hash_of(const struct segment *s, const void *key,
 				   size_t n_key)
 {
@@ -80,8 +69,8 @@ static inline bool key_valid(const void *key, size_t n_key)
 /* Stored by another worker, or by an earlier owner of this slot? */
 static inline bool cross_worker(const struct worker *w, uint64_t version)
 {
-	return version >> 52 != w->index ||
-	       (version & ((UINT64_C(1) << 52) - 1)) < w->first_sequence;
+	/* One comparison: who stored it cannot be predicted. */
+	return version - w->first_version >= w->n_versions;
 }
 
 /* Has it expired at @now_ms? Entries that are kept never do. */

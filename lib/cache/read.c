@@ -52,8 +52,8 @@ static int read_copy(struct worker *w, const void *key, size_t n_key,
 			if (n_value)
 				*n_value = size;
 			larder_count_hit(w, &found);
-			if (cross_worker(w, version))
-				count(w, COUNTER_CROSS_WORKER_HITS, 1);
+			count(w, COUNTER_CROSS_WORKER_HITS,
+			      cross_worker(w, version));
 			return likely(size <= n_buffer) ? LARDER_OK
 							: LARDER_TRUNCATED;
 		}
@@ -70,22 +70,22 @@ expelled:
 	return LARDER_MISS;
 }
 
-/* Keys of a few words: shorter than a call. Both have at least n readable
- * bytes, as the caller made sure. */
+/* Keys of a few words: shorter than a call, and two words that may overlap
+ * rather than a loop. Both have at least n readable bytes, as the caller made
+ * sure. */
 static inline bool equal_bytes(const unsigned char *a, const unsigned char *b,
 			       size_t n)
 {
-	uint64_t x, y, differ = 0;
-	size_t i = 0;
+	uint64_t x[2], y[2];
 
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&x, a + i, 8);
-		memcpy(&y, b + i, 8);
-		differ |= x ^ y;
+	if (likely(n - 8 <= 8)) {
+		memcpy(&x[0], a, 8);
+		memcpy(&y[0], b, 8);
+		memcpy(&x[1], a + n - 8, 8);
+		memcpy(&y[1], b + n - 8, 8);
+		return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 	}
-	for (; i < n; i++)
-		differ |= (uint64_t)(a[i] ^ b[i]);
-	return differ == 0;
+	return memcmp(a, b, n) == 0;
 }
 
 /*
@@ -96,6 +96,15 @@ static inline bool equal_bytes(const unsigned char *a, const unsigned char *b,
  * The count matters beyond its own time. A get waits for two lines of memory,
  * and how many gets wait at once is how many fit the processor's window.
  */
+static __attribute__((noinline)) void
+sample_usual(struct worker *w, struct group *g, unsigned i, uint64_t word)
+{
+	struct lookup found = {
+		.group = g, .slot = i, .word = word, .unit = slot_unit(word)};
+
+	larder_sample_hit(w, &found);
+}
+
 static inline __attribute__((always_inline)) bool
 get_usual(struct worker *w, const void *key, size_t n_key, uint64_t hash,
 	  void *value, size_t n_buffer, size_t *n_value)
@@ -137,12 +146,7 @@ get_usual(struct worker *w, const void *key, size_t n_key, uint64_t hash,
 	count(w, COUNTER_HITS, 1);
 	count(w, COUNTER_CROSS_WORKER_HITS, cross_worker(w, version));
 	if (unlikely(--w->sample == 0)) {
-		struct lookup found = {.group = g,
-				       .slot = i,
-				       .word = word,
-				       .unit = slot_unit(word)};
-
-		larder_sample_hit(w, &found);
+		sample_usual(w, g, i, word);
 	}
 	return true;
 unusual:
@@ -150,25 +154,38 @@ unusual:
 	return false;
 }
 
-int larder_get(struct larder *h, const void *key, size_t n_key, void *value,
-	       size_t n_buffer, size_t *n_value)
+/* Any other get, and every error. */
+static __attribute__((noinline)) int get_unusual(struct larder *h,
+						 const void *key, size_t n_key,
+						 void *value, size_t n_buffer,
+						 size_t *n_value)
 {
 	int error;
-	struct worker *w = worker_quick(h, &error);
-	uint64_t hash;
+	struct worker *w = worker_of(h, &error);
 
-	if (unlikely(!w))
+	if (!w)
 		return error;
-	if (unlikely(!key_valid(key, n_key) || (!value && n_buffer)))
+	if (!key_valid(key, n_key) || (!value && n_buffer))
 		return -EINVAL;
-	hash = key_hash_of(w->s, key, n_key);
-	if (likely(get_usual(w, key, n_key, hash, value, n_buffer, n_value)))
-		return LARDER_OK;
-	w = worker_of(h, &error); /* has the segment been closed? */
-	if (unlikely(!w))
-		return error;
 	return read_copy(w, key, n_key, key_hash_of(w->s, key, n_key), value,
 			 n_buffer, n_value, NULL);
+}
+
+/* Flat: a call on the usual road would have every register saved around it. */
+__attribute__((flatten)) int larder_get(struct larder *h, const void *key,
+					size_t n_key, void *value,
+					size_t n_buffer, size_t *n_value)
+{
+	struct worker *w = larder_workers[h->id];
+
+	/* A forked child's worker is all zeroes and belongs to no handle; that
+	 * the segment was closed get_usual() sees for itself. */
+	if (likely(w && w->handle_serial == h->serial &&
+		   key_valid(key, n_key) && (value || !n_buffer)) &&
+	    likely(get_usual(w, key, n_key, key_hash_of(w->s, key, n_key),
+			     value, n_buffer, n_value)))
+		return LARDER_OK;
+	return get_unusual(h, key, n_key, value, n_buffer, n_value);
 }
 
 int larder_get_info(struct larder *h, const void *key, size_t n_key,

@@ -44,8 +44,7 @@ static uint64_t next_version(struct worker *w)
 	uint64_t sequence = load_relaxed(&w->slot->sequence) + 1;
 
 	store_release(&w->slot->sequence, sequence);
-	return (uint64_t)w->index << 52 |
-	       (sequence & ((UINT64_C(1) << 52) - 1));
+	return entry_version(w->index, sequence);
 }
 
 static uint64_t shorten(struct worker *w, uint64_t ms, uint32_t percent)

@@ -149,7 +149,7 @@ struct slot {
 	_Alignas(128) atomic_u64 pin;
 	atomic_u64 hazard[N_HAZARDS];
 	_Alignas(64) atomic_u64 sequence; /* of entry versions; never reset */
-	atomic_u64 first_sequence;	  /* at this claim */
+	atomic_u64 first_sequence;	  /* the last before this claim */
 	atomic_u32 generation;		  /* odd while claimed */
 	atomic_u32 pid;
 	atomic_u32 tid;
@@ -164,6 +164,7 @@ _Static_assert(sizeof(struct slot) == 256, "slot is four lines");
 
 enum { PIN_ACTIVE = 1, PIN_EXPELLED = 2 };
 #define PIN_SECTION_SHIFT 8
+#define PIN_SECTION_MASK  0xffff00u
 #define PIN_EPOCH_SHIFT	  24
 static inline uint64_t pin_epoch(uint64_t pin)
 {
@@ -244,17 +245,17 @@ struct flight {
  *
  *   ctl    seq:28 | index:4 | unit:32   index 0 idle, else slot index + 1
  *   slot   tag:12 | version:20 | unit:32   unit 0 empty; version rises
- *   refs   one nibble a slot: recent hits, 0..3 (a byte store of a reader may
+ *   refs   one nibble a slot: recent hits, 0..3 (a reader's plain store may
  *          undo a neighbour's: a lost reference, never a lost entry)
  *
  *   field   written by               read by       edges
  *   ctl     writers, CAS             writers       [ANN.1] [ANN.2]
  *   slot    writers, CAS             everybody     [PUB.1] [PUB.2]
- *   refs    readers, plain bytes     hands         none needed: a hint
+ *   refs    readers, plain stores    hands         none needed: a hint
  */
 struct group {
 	_Alignas(128) atomic_u64 ctl;
-	atomic_u8 refs[8];
+	atomic_u64 refs;
 	atomic_u64 slot[GROUP_SLOTS];
 };
 _Static_assert(sizeof(struct group) == 128, "group is two lines");
@@ -345,8 +346,14 @@ struct entry {
 	atomic_u32 hits; /* sampled */
 	unsigned char rest[];
 };
-#define ENTRY_FIXED offsetof(struct entry, rest)
+#define ENTRY_SEQUENCE_MASK ((UINT64_C(1) << 52) - 1)
+#define ENTRY_FIXED	    offsetof(struct entry, rest)
 _Static_assert(offsetof(struct entry, rest) == 40, "entry header is 40 bytes");
+
+static inline uint64_t entry_version(uint32_t slot, uint64_t sequence)
+{
+	return (uint64_t)slot << 52 | (sequence & ENTRY_SEQUENCE_MASK);
+}
 
 enum {
 	/* low bits are enum larder_entry_flags */

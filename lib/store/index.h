@@ -164,18 +164,16 @@ enum { REFERENCE_CAP = 3 };
 
 static inline unsigned reference_get(const struct group *g, unsigned i)
 {
-	unsigned n = load_relaxed(&g->refs[i >> 1]) >> (i & 1) * 4 & 15;
+	unsigned n = load_relaxed(&g->refs) >> i * 4 & 15;
 
 	return n > REFERENCE_CAP ? REFERENCE_CAP : n;
 }
 
 static inline void reference_set(struct group *g, unsigned i, unsigned n)
 {
-	atomic_u8 *b = &g->refs[i >> 1];
-	unsigned shift = (i & 1) * 4;
+	uint64_t others = load_relaxed(&g->refs) & ~(UINT64_C(15) << i * 4);
 
-	store_relaxed(
-		b, (uint8_t)((load_relaxed(b) & ~(15u << shift)) | n << shift));
+	store_relaxed(&g->refs, others | (uint64_t)n << i * 4);
 }
 
 /*
@@ -183,13 +181,13 @@ static inline void reference_set(struct group *g, unsigned i, unsigned n)
  * costs less than a branch on a counter that nobody can predict.
  */
 static inline void reference_raise(struct group *g, unsigned i,
-				   atomic_u8 *nowhere)
+				   atomic_u64 *nowhere)
 {
-	atomic_u8 *b = &g->refs[i >> 1];
-	unsigned shift = (i & 1) * 4, seen = load_relaxed(b);
-	bool below = (seen >> shift & 15) < REFERENCE_CAP;
+	uint64_t seen = load_relaxed(&g->refs);
+	bool below = (seen >> i * 4 & 15) < REFERENCE_CAP;
 
-	store_relaxed(below ? b : nowhere, (uint8_t)(seen + (1u << shift)));
+	store_relaxed(below ? &g->refs : nowhere,
+		      seen + (UINT64_C(1) << i * 4));
 }
 
 #endif

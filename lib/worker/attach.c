@@ -102,7 +102,7 @@ static void worker_detach(struct worker *w)
 	larder_slab_flush(w);
 	larder_slot_release(w);
 	w->s = NULL;
-	w->handle_serial = 0; /* no handle's: worker_quick() looks at no more */
+	w->handle_serial = 0; /* no handle's: larder_get() looks at no more */
 	larder_segment_drop(s);
 }
 
@@ -117,6 +117,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	larder_segment_hold(s);
 	w->handle = h;
 	w->handle_serial = h->serial;
+	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
 	w->sample = 64;
 	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=
 	    sizeof w->random)

@@ -20,22 +20,28 @@
 
 enum { GRACE = 3 };
 
+/* The epoch that this thread's next pin will name. */
+static inline void larder_pin_remember(struct worker *w, uint64_t epoch)
+{
+	w->epoch = epoch;
+	w->pin_epoch = epoch << PIN_EPOCH_SHIFT | PIN_ACTIVE;
+}
+
 /*
- * [EPO.1] Store the pin, then look at the epoch again.
+ * [EPO.1] Store a pin of the epoch seen last, then look whether it still is.
  *   The barrier is a compiler's in asymmetric mode: the advancer's membarrier
  *   [EPO.2] makes this store visible before the advancer reads pins, or this
  *   load see what the advancer published. In fenced mode it is a real fence.
  */
 static inline void larder_pin(struct worker *w)
 {
-	struct segment *s = w->s;
+	const struct segment *s = w->s;
 	atomic_u64 *pin = &w->slot->pin;
-	uint64_t epoch = load_relaxed(&s->hot->epoch), mine;
+	uint64_t mine, epoch;
 
-	w->section++;
 	for (;;) {
-		mine = epoch << PIN_EPOCH_SHIFT |
-		       (w->section & 0xffff) << PIN_SECTION_SHIFT | PIN_ACTIVE;
+		w->section += 1u << PIN_SECTION_SHIFT;
+		mine = w->pin_epoch | (w->section & PIN_SECTION_MASK);
 		/* Release: an advancer that reads this pin and not the unpin
 		 * before it still sees all of the section before [EPO.6]. */
 		store_release(pin, mine);
@@ -43,11 +49,10 @@ static inline void larder_pin(struct worker *w)
 			fence_seqcst();
 		else
 			compiler_barrier();
-		uint64_t now = load_acquire(&s->hot->epoch);
-
-		if (likely(now == epoch))
+		epoch = load_acquire(&s->hot->epoch);
+		if (likely(epoch == w->epoch))
 			break;
-		epoch = now;
+		larder_pin_remember(w, epoch);
 	}
 	w->pin = mine;
 }
@@ -75,7 +80,6 @@ static inline bool larder_may_write(struct worker *w)
  * and scans hazards afterwards [HAZ.2]. */
 static inline void larder_unpin(struct worker *w)
 {
-	w->pin = 0;
 	store_release(&w->slot->pin, 0);
 }
 

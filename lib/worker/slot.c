@@ -135,6 +135,7 @@ static int try_slot(struct segment *s, uint32_t i)
 static void identify(struct worker *w)
 {
 	struct slot *slot = w->slot;
+	uint64_t last = load_relaxed(&slot->sequence);
 
 	store_relaxed(&slot->pid, (uint32_t)getpid());
 	store_relaxed(&slot->tid, (uint32_t)gettid());
@@ -142,8 +143,9 @@ static void identify(struct worker *w)
 	store_relaxed(&slot->start_time,
 		      start_time((uint32_t)getpid(), (uint32_t)gettid()));
 	store_relaxed(&slot->attached_ms, larder_clock_ms());
-	w->first_sequence = load_relaxed(&slot->sequence);
-	store_relaxed(&slot->first_sequence, w->first_sequence);
+	store_relaxed(&slot->first_sequence, last);
+	w->first_version = entry_version(w->index, last + 1);
+	w->n_versions = entry_version(w->index + 1, 0) - w->first_version;
 	for (unsigned k = 0; k < N_COUNTERS; k++)
 		store_relaxed(&w->cell->baseline[k],
 			      load_relaxed(&w->cell->counter[k]));

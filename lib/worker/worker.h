@@ -32,15 +32,19 @@ struct worker {
 	uint64_t handle_serial;
 	struct slot *slot;
 	struct cell *cell;
-	uint64_t pin;	     /* as this thread stored it; 0: unpinned */
-	uint64_t section;    /* number of the last pinned section */
-	uint32_t index;	     /* of the slot */
+	uint64_t pin;	/* as this thread stored it last */
+	uint64_t epoch; /* as this thread saw it last */
+	uint64_t
+		pin_epoch; /* what a pin of that epoch has beside its section */
+	uint32_t section;  /* of the last pin, in its place */
+	uint32_t index;	   /* of the slot */
 	uint32_t generation; /* of the slot */
-	uint64_t first_sequence;
+	/* Versions that this attachment gives: the first, and how many. */
+	uint64_t first_version, n_versions;
 	uint64_t random;
-	uint32_t sample;   /* hits until the next sampled one */
-	atomic_u8 nowhere; /* see reference_raise() */
-	uint32_t puts;	   /* since the last upkeep */
+	atomic_u64 nowhere; /* see reference_raise() */
+	uint32_t sample;    /* hits until the next sampled one */
+	uint32_t puts;	    /* since the last upkeep */
 	uint64_t last_death_check;
 	struct {
 		uint32_t unit;
