@@ -12,6 +12,7 @@ int bench_scale(int argc, char **argv);
 int bench_overhead(int argc, char **argv);
 int bench_router(int argc, char **argv);
 int bench_assign(int argc, char **argv);
+int bench_trace(int argc, char **argv);
 int bench_diff(int argc, char **argv);
 
 #endif

@@ -10,9 +10,6 @@
 #include "bench.h"
 #include "commands.h"
 #include "times.h"
-#ifdef BENCH_TRACE
-#include "trace/trace.h"
-#endif
 
 static const struct subcommand {
 	const char *name;
@@ -32,7 +29,7 @@ static const struct subcommand {
 	{"assign", bench_assign, "scoring and the strategies, by size"},
 #endif
 #ifdef BENCH_TRACE
-	{"trace", larder_bench_trace,
+	{"trace", bench_trace,
 	 "miss ratios of recorded requests, beside other policies"},
 #endif
 	{"diff", bench_diff, "what changed between two reports in JSON"},
