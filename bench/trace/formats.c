@@ -317,7 +317,7 @@ const struct format *format_guess(const char *path, const unsigned char *head,
 	if (strstr(base, "counts"))
 		return format_named("counts");
 	while (length < n_head && length + 1 < sizeof first &&
-	       head[length] != '\n')
+	       head[length] != '\n' && head[length] != '\r')
 		length++;
 	memcpy(first, head, length);
 	first[length] = 0;

@@ -224,8 +224,10 @@ bool trace_read(const char *path, const struct format *format, uint64_t seed,
 		format = format_guess(path, (unsigned char *)in.bytes + in.at,
 				      in.end - in.at);
 		if (!format && !in.failed)
-			input_wrong(&in, "the format cannot be told from name "
-					 "and content; name it with --format");
+			input_wrong(&in,
+				    "no requests for keys in a format known "
+				    "by name or content; if it is one of "
+				    "--help, name it with --format");
 		fine = !in.failed;
 	}
 	fine = fine && format->read(&in, &keys, seed) && !in.failed;
