@@ -182,7 +182,8 @@ LARDER_API int larder_default_path(const char *name, char *path, size_t n_path);
  * nobody opens a half-made one.
  *
  * Return: 0, LARDER_EXISTS (one is there; not with LARDER_CREATE_EXCL),
- * -EINVAL (a size or count out of range), -ENOSPC, -EACCES, ... [T]
+ * -EINVAL (a size or count out of range), -ENOSPC, -EFBIG (more than the
+ * process's limit on the size of files), -EACCES, ... [T]
  */
 LARDER_API int larder_create(const char *path,
 			     const struct larder_create_options *options);

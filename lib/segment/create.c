@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,11 +99,17 @@ static int build(int fd, const struct larder_create_options *o)
 	struct superblock plan;
 	struct superblock *sb;
 	struct hot *hot;
+	struct rlimit limit;
 	unsigned char *base;
 	int error = larder_layout_plan(o, &plan);
 
 	if (error)
 		return error;
+	/* Asking the kernel for more than the limit is a signal, SIGXFSZ, and
+	 * by default the program's end. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+	    limit.rlim_cur != RLIM_INFINITY && plan.bytes > limit.rlim_cur)
+		return -EFBIG;
 	if (ftruncate(fd, (off_t)plan.bytes))
 		return -errno;
 	error = posix_fallocate(fd, 0, (off_t)plan.bytes);
