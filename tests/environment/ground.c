@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ground.h. */
+/* How the ground of ground.h is made; nothing here outlives its program. */
 #include "ground.h"
 
 #include <dirent.h>
