@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,10 @@ struct solver {
 	int *first_row, *next_row; /* rows of a column, a list */
 	/* one search */
 	int64_t *distance;
-	int *via_row; /* the row from which the column was reached */
-	bool *done;
+	int *via_row;	/* the row from which the column was reached */
+	unsigned *open; /* columns not yet done, ascending */
+	unsigned *done; /* the others, as they were reached */
+	unsigned n_open;
 };
 
 static void attach(struct solver *s, int row, int column)
@@ -55,73 +58,98 @@ static void detach(struct solver *s, int row)
 	s->column_of[row] = -1;
 }
 
-static int64_t reduced(const struct solver *s, int row, unsigned column)
-{
-	return s->cost[(size_t)row * s->n_columns + column] -
-	       s->row_price[row] - s->column_price[column];
-}
-
-/* Relax every column from a row that stands at @base. */
-static void relax(struct solver *s, int row, int64_t base)
+/* The price of a row at which its best edge costs nothing. */
+static int64_t price_of_row(const struct solver *s, int row)
 {
 	const int64_t *cost = &s->cost[(size_t)row * s->n_columns];
-	int64_t offset = base - s->row_price[row];
+	int64_t least = INT64_MAX;
 
 	for (unsigned k = 0; k < s->n_columns; k++) {
+		int64_t c = cost[k] - s->column_price[k];
+
+		least = c < least ? c : least;
+	}
+	return least;
+}
+
+/*
+ * Relax every column that is not done from a row that stands at @base. Returns
+ * the nearest of them; among equals one with a free place, which ends the
+ * search, and then the first.
+ */
+static int relax(struct solver *s, int row, int64_t base)
+{
+	const int64_t *cost = &s->cost[(size_t)row * s->n_columns];
+	int64_t offset = base - s->row_price[row], best = UNREACHED;
+	int nearest = -1;
+
+	for (unsigned i = 0; i < s->n_open; i++) {
+		unsigned k = s->open[i];
 		int64_t d = offset + cost[k] - s->column_price[k];
 
-		if (!s->done[k] && d < s->distance[k]) {
+		if (d < s->distance[k]) {
 			s->distance[k] = d;
 			s->via_row[k] = row;
+		} else {
+			d = s->distance[k];
+		}
+		if (d > best)
+			continue;
+		if (d < best ||
+		    (s->free_places[k] && !s->free_places[s->open[nearest]])) {
+			best = d;
+			nearest = (int)i;
 		}
 	}
+	return nearest;
 }
 
 /* Search from @start to the nearest column with a place. The reached columns'
  * and their rows' prices are moved so that reduced costs stay at least 0. */
 static int search(struct solver *s, int start)
 {
+	unsigned n_done = 0, target;
 	int64_t reached;
-	int target = -1;
+	int nearest;
 
+	s->n_open = 0;
 	for (unsigned k = 0; k < s->n_columns; k++) {
 		s->distance[k] = UNREACHED;
-		s->done[k] = false;
+		/* A column without places leads nowhere. */
+		if (s->free_places[k] || s->first_row[k] >= 0)
+			s->open[s->n_open++] = k;
 	}
-	relax(s, start, 0);
+	nearest = relax(s, start, 0);
 	for (;;) {
-		int64_t best = UNREACHED;
-		int next = -1;
-
-		for (unsigned k = 0; k < s->n_columns; k++)
-			if (!s->done[k] && s->distance[k] < best) {
-				best = s->distance[k];
-				next = (int)k;
-			}
-		if (next < 0)
+		if (nearest < 0)
 			return -1;
-		s->done[next] = true;
-		if (s->free_places[next]) {
-			target = next;
-			reached = best;
+		target = s->open[nearest];
+		reached = s->distance[target];
+		if (s->free_places[target])
 			break;
-		}
+		/* Those that are open stay in order: which of two equal ones
+		 * is taken must not depend on what was done before. */
+		memmove(&s->open[nearest], &s->open[nearest + 1],
+			(s->n_open - (unsigned)nearest - 1) * sizeof *s->open);
+		s->n_open--;
+		s->done[n_done++] = target;
 		/* Rows in this column stand at the same distance: their own
 		 * edge has reduced cost 0. */
-		for (int row = s->first_row[next]; row >= 0;
+		nearest = -1;
+		for (int row = s->first_row[target]; row >= 0;
 		     row = s->next_row[row])
-			relax(s, row, best);
+			nearest = relax(s, row, reached);
 	}
 	s->row_price[start] += reached;
-	for (unsigned k = 0; k < s->n_columns; k++) {
-		if (!s->done[k] || (int)k == target)
-			continue;
+	for (unsigned i = 0; i < n_done; i++) {
+		unsigned k = s->done[i];
+
 		s->column_price[k] -= reached - s->distance[k];
 		for (int row = s->first_row[k]; row >= 0;
 		     row = s->next_row[row])
 			s->row_price[row] += reached - s->distance[k];
 	}
-	return target;
+	return (int)target;
 }
 
 /* Move rows along the path that ends in @target. */
@@ -155,10 +183,11 @@ static bool solver_new(struct solver *s)
 	s->next_row = malloc(sizeof *s->next_row * rows);
 	s->distance = malloc(sizeof *s->distance * columns);
 	s->via_row = malloc(sizeof *s->via_row * columns);
+	s->open = malloc(sizeof *s->open * columns);
 	s->done = malloc(sizeof *s->done * columns);
 	return s->cost && s->free_places && s->row_price && s->column_price &&
 	       s->column_of && s->first_row && s->next_row && s->distance &&
-	       s->via_row && s->done;
+	       s->via_row && s->open && s->done;
 }
 
 static void solver_free(struct solver *s)
@@ -172,6 +201,7 @@ static void solver_free(struct solver *s)
 	free(s->next_row);
 	free(s->distance);
 	free(s->via_row);
+	free(s->open);
 	free(s->done);
 }
 
@@ -189,7 +219,7 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 		s.free_places[k] = k < n_columns ? capacity[k] : n_rows;
 	}
 	for (unsigned i = 0; i < n_rows; i++) {
-		int64_t *row = &s.cost[(size_t)i * s.n_columns], least;
+		int64_t *row = &s.cost[(size_t)i * s.n_columns];
 
 		s.column_of[i] = -1;
 		for (unsigned k = 0; k < n_columns; k++)
@@ -197,23 +227,12 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 				score[(size_t)i * n_columns + k] *
 				4294967296.0);
 		row[n_columns] = NO_PLACE_COST;
-		/* Start from reduced costs that are at least 0. */
-		least = row[0];
-		for (unsigned k = 1; k < s.n_columns; k++)
-			if (row[k] - s.column_price[k] < least)
-				least = row[k] - s.column_price[k];
-		s.row_price[i] = least;
 	}
 	for (unsigned i = 0; i < n_rows; i++) {
-		/* Prices have moved since: reduced costs of this row may not be
-		 * below 0 when its search begins. */
-		int64_t least = reduced(&s, (int)i, 0);
 		int target;
 
-		for (unsigned k = 1; k < s.n_columns; k++)
-			if (reduced(&s, (int)i, k) < least)
-				least = reduced(&s, (int)i, k);
-		s.row_price[i] += least;
+		/* No reduced cost is below 0 when a search begins. */
+		s.row_price[i] = price_of_row(&s, (int)i);
 		target = search(&s, (int)i);
 		if (target >= 0)
 			augment(&s, (int)i, target);

@@ -131,34 +131,45 @@ static void append_models(struct text *t, uint32_t fleet, uint32_t n)
 	append(t, "]");
 }
 
-static bool make_body(struct body *b, enum shape shape, uint64_t seed)
+bool body_make(struct body *b, const char *strategy, uint32_t n_agents,
+	       uint32_t n_models, uint64_t seed)
+{
+	struct text t = {.at = malloc(4096), .room = 4096};
+	uint64_t rng = seed;
+
+	b->n_agents = n_agents;
+	b->n_models = n_models;
+	append(&t, "{\"strategy\":\"%s\",\"enable_load_balancing\":%s",
+	       strategy, below(&rng, 3) == 0 ? "true" : "false");
+	append_agents(&t, &rng, n_agents);
+	if (n_models)
+		append_models(&t, below(&rng, N_FLEETS), n_models);
+	append(&t, "}");
+	b->text = t.at;
+	b->n_text = (uint32_t)t.n;
+	return t.at != NULL;
+}
+
+static bool shape_body(struct body *b, enum shape shape, uint64_t seed)
 {
 	static const uint32_t agents[] = {3,  5,  10, 10,  20,
 					  25, 50, 50, 100, 100};
 	static const uint32_t models[] = {5, 10, 20, 20, 35, 50, 50, 50};
 	static const char *const strategies[] = {"optimal", "optimal",
 						 "balanced", "greedy"};
-	struct text t = {.at = malloc(4096), .room = 4096};
 	uint64_t rng = seed;
-	const char *strategy = "optimal";
+	const char *strategy;
+	uint32_t n_agents, n_models;
 
-	b->n_agents = 100;
-	b->n_models = 50;
-	if (shape == SHAPE_MIXED) {
-		strategy = strategies[below(&rng, 4)];
-		b->n_agents = agents[below(&rng, 10)];
-		/* A quarter of the requests takes the models of the catalog. */
-		b->n_models = below(&rng, 4) == 0 ? 0 : models[below(&rng, 8)];
-	}
-	append(&t, "{\"strategy\":\"%s\",\"enable_load_balancing\":%s",
-	       strategy, below(&rng, 3) == 0 ? "true" : "false");
-	append_agents(&t, &rng, b->n_agents);
-	if (b->n_models)
-		append_models(&t, below(&rng, N_FLEETS), b->n_models);
-	append(&t, "}");
-	b->text = t.at;
-	b->n_text = (uint32_t)t.n;
-	return t.at != NULL;
+	if (shape == SHAPE_LARGE)
+		return body_make(b, "optimal", 100, 50, seed);
+	if (shape == SHAPE_SMALL)
+		return body_make(b, "greedy", 3, 5, seed);
+	strategy = strategies[below(&rng, 4)];
+	n_agents = agents[below(&rng, 10)];
+	/* A quarter of the requests takes the models of the catalog. */
+	n_models = below(&rng, 4) == 0 ? 0 : models[below(&rng, 8)];
+	return body_make(b, strategy, n_agents, n_models, random_next(&rng));
 }
 
 bool workload_bodies(struct workload *w, enum shape shape, uint32_t n,
@@ -170,8 +181,8 @@ bool workload_bodies(struct workload *w, enum shape shape, uint32_t n,
 	for (w->n_bodies = 0; w->n_bodies < n; w->n_bodies++) {
 		uint64_t own = seed ^ ((uint64_t)w->n_bodies << 20);
 
-		if (!make_body(&w->bodies[w->n_bodies], shape,
-			       random_next(&own)))
+		if (!shape_body(&w->bodies[w->n_bodies], shape,
+				random_next(&own)))
 			return false;
 	}
 	return true;

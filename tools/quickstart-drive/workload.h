@@ -33,7 +33,13 @@ struct workload {
 enum shape {
 	SHAPE_MIXED, /* 3 x 5 to 100 x 50, all strategies, some catalog */
 	SHAPE_LARGE, /* optimal, 100 agents x 50 models */
+	SHAPE_SMALL, /* greedy, 3 x 5: cheaper to compute than to find */
 };
+
+/* One body of a given size; 0 models: those of the catalog. False: out of
+ * memory. The caller frees its text. */
+bool body_make(struct body *b, const char *strategy, uint32_t n_agents,
+	       uint32_t n_models, uint64_t seed);
 
 /*
  * @n requests over @n_distinct bodies. The popularity is that of a published
