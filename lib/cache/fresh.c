@@ -203,8 +203,3 @@ bool larder_fresh_key(struct segment *s, const void *key, uint32_t n_key,
 	return stamp <= now && !(now & STAMP_CLOSED) &&
 	       (stamp == now || judge(s, &b, stamp, &number) == VALID);
 }
-
-void larder_fresh_close(struct segment *s)
-{
-	fetch_or_acqrel(&s->hot->stamp, STAMP_CLOSED);
-}

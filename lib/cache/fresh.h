@@ -51,7 +51,4 @@ void larder_patterns_maintain(struct worker *w, uint64_t swept_ms);
 bool larder_fresh_sweep(struct worker *w, uint32_t unit,
 			const struct entry_view *v, uint64_t key_hash);
 
-/* Put the segment aside: every hit turns slow and finds it closed. */
-void larder_fresh_close(struct segment *s);
-
 #endif

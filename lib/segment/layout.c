@@ -12,7 +12,7 @@
 
 #include <larder/larder.h>
 
-enum { SUPERBLOCK_BYTES = 4096, MIN_PAGES = 256 };
+enum { MIN_PAGES = 256 };
 
 uint32_t larder_layout_version(void)
 {

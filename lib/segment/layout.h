@@ -40,6 +40,7 @@ enum {
 	RING_CELLS = 1024,
 	TAG_WORDS = 7,
 	N_COUNTERS = 48,
+	SUPERBLOCK_BYTES = 4096, /* the hot words follow, in every segment */
 	N_HAZARDS = 7,
 	N_USER_HAZARDS = 5,
 	HAZARD_NEW = 5, /* the entry being written */
@@ -95,7 +96,8 @@ struct superblock {
 	uint32_t class_units[MAX_CLASSES]; /* object size of each class */
 	uint8_t secret[LARDER_SECRET_BYTES];
 };
-_Static_assert(sizeof(struct superblock) <= 4096, "superblock is one page");
+_Static_assert(sizeof(struct superblock) <= SUPERBLOCK_BYTES,
+	       "superblock is one page");
 
 /* ------------------------------------------------------------------ */
 /*

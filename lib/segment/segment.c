@@ -221,3 +221,25 @@ void larder_segment_drop(struct segment *s)
 	free((void *)(uintptr_t)s->sb);
 	free(s);
 }
+
+void larder_segment_close(int fd)
+{
+	const size_t n = SUPERBLOCK_BYTES + sizeof(struct hot);
+	const struct superblock *sb;
+	struct stat st;
+	unsigned char *base;
+	struct hot *hot;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (size_t)st.st_size < n)
+		return;
+	base = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return;
+	sb = (const struct superblock *)base;
+	hot = (struct hot *)(base + SUPERBLOCK_BYTES);
+	if (sb->magic == SEGMENT_MAGIC && sb->byte_order == 0x01020304 &&
+	    sb->layout_version == LAYOUT_VERSION &&
+	    sb->fingerprint == larder_layout_fingerprint())
+		fetch_or_acqrel(&hot->stamp, STAMP_CLOSED);
+	munmap(base, n);
+}

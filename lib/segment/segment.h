@@ -113,6 +113,12 @@ int larder_segment_map(int fd, enum segment_mode mode, struct segment **s);
 void larder_segment_hold(struct segment *s);
 void larder_segment_drop(struct segment *s);
 
+/* Close the segment in this file for whoever has it mapped: every hit turns
+ * slow and finds it closed. Also one that nobody can map any more, because its
+ * superblock was damaged or names another boot; a file that does not say that
+ * it is a segment of this layout is left alone. */
+void larder_segment_close(int fd);
+
 /* Is this process registered for the global expedited membarrier? Registers. */
 int larder_membarrier_register(void);
 /* False if the kernel refused: then nothing may be concluded from pins. */

@@ -343,15 +343,14 @@ static int finish(struct larder *h, struct segment *s, struct larder **result)
 int larder_put_aside(const char *path)
 {
 	char aside[4200];
-	struct segment *s;
 	int fd;
 
-	/* Close it first, where it can still be understood: its users must not
-	 * serve on from a file that no invalidation reaches any more. */
+	/* Close it first: its users must not serve on from a file that no
+	 * invalidation reaches any more. */
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0 && larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0) {
-		larder_fresh_close(s);
-		larder_segment_drop(s);
+	if (fd >= 0) {
+		larder_segment_close(fd);
+		close(fd);
 	}
 	if (snprintf(aside, sizeof aside, "%s.damaged-%lld-%ld", path,
 		     (long long)(larder_clock_unix_ms() / 1000),

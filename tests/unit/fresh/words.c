@@ -133,7 +133,7 @@ Test(ring, nothing_is_drawn_in_a_closed_segment)
 	struct fixture f = fixture_open();
 	uint64_t c = load_relaxed(&f.s->hot->stamp);
 
-	larder_fresh_close(f.s);
+	larder_segment_close(f.s->fd);
 	cr_expect_eq(larder_draw(f.s, c, 1), DRAW_CLOSED);
 	larder_help(f.s, c + 1);
 	cr_expect_eq(load_relaxed(&f.s->hot->stamp), c | STAMP_CLOSED);
