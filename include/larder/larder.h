@@ -33,7 +33,9 @@
  * raw exit system call) is noticed by the kernel and its slot recovered by
  * whoever looks next. After fork() the child uses the same handle: its first
  * call claims a slot of its own. Leases, fills and views belong to the thread
- * that took them and do not survive fork(). After exec() nothing remains.
+ * that took them and do not survive fork(). After exec() nothing remains. A
+ * thread that is cancelled (deferred, as is the default) ends between
+ * operations, never inside one, and gives its slot and its leases back.
  *
  * What a death leaves behind
  * --------------------------
@@ -232,7 +234,8 @@ LARDER_API int larder_open_fd(int fd, const struct larder_open_options *options,
 /**
  * larder_close() - detach, release this process's slots, unmap
  * Views of any thread become invalid. NULL is allowed. [X]
- * Worker slots that other threads of the process still hold are released too.
+ * A worker slot that another thread of the process still holds, and the
+ * mapping under it, goes when that thread ends.
  */
 LARDER_API void larder_close(struct larder *handle);
 

@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "cache/flight.h"
 
 enum { SLICE_MS = 2 };
@@ -64,17 +65,18 @@ static struct fill_watch *watch_of(struct larder *h)
 static void show_locked(struct fill_watch *fw)
 {
 	uint64_t one = 1;
+	ssize_t n;
+	int before;
 
 	if (fw->fd < 0)
 		return;
 	/* Neither can block, and neither result matters: full is readable, and
 	 * empty is what was wanted. */
-	if (fw->n_raised) {
-		if (write(fw->fd, &one, sizeof one) < 0)
-			return;
-	} else if (read(fw->fd, &one, sizeof one) < 0) {
-		return;
-	}
+	before = cancel_hold();
+	n = fw->n_raised ? write(fw->fd, &one, sizeof one)
+			 : read(fw->fd, &one, sizeof one);
+	(void)n;
+	cancel_allow(before);
 }
 
 static void raise_locked(struct fill_watch *fw, struct watch *w)

@@ -17,6 +17,7 @@
 
 #include <larder/larder.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "segment/segment.h"
 #include "segment/create.h"
@@ -173,7 +174,8 @@ static int directory_of(const char *path, char *directory, size_t n)
  * Give the nameless file its name, if none has it. File systems without
  * O_TMPFILE get a temporary name first.
  */
-int larder_create(const char *path, const struct larder_create_options *given)
+static int create_at(const char *path,
+		     const struct larder_create_options *given)
 {
 	struct larder_create_options o;
 	char directory[4096], link_from[64], temporary[4200];
@@ -219,7 +221,16 @@ int larder_create(const char *path, const struct larder_create_options *given)
 	return error;
 }
 
-int larder_create_fd(const struct larder_create_options *given, int *result)
+int larder_create(const char *path, const struct larder_create_options *given)
+{
+	int before = cancel_hold();
+	int error = create_at(path, given);
+
+	cancel_allow(before);
+	return error;
+}
+
+static int create_fd(const struct larder_create_options *given, int *result)
 {
 	struct larder_create_options o;
 	int error = read_options(given, &o), fd;
@@ -238,4 +249,13 @@ int larder_create_fd(const struct larder_create_options *given, int *result)
 	}
 	*result = fd;
 	return 0;
+}
+
+int larder_create_fd(const struct larder_create_options *given, int *result)
+{
+	int before = cancel_hold();
+	int error = create_fd(given, result);
+
+	cancel_allow(before);
+	return error;
 }

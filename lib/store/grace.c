@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/counters.h"
 
@@ -14,6 +15,7 @@ bool larder_grace(struct worker *w, uint64_t patience_ms)
 {
 	uint64_t start = load_acquire(&w->s->hot->epoch), slept_from = 0;
 	uint64_t deadline_ms = 0;
+	int before;
 	const struct timespec nap = {.tv_nsec = 500000};
 
 	while (load_acquire(&w->s->hot->epoch) < start + GRACE) {
@@ -25,7 +27,9 @@ bool larder_grace(struct worker *w, uint64_t patience_ms)
 		} else if (larder_clock_ms() > deadline_ms) {
 			break;
 		}
+		before = cancel_hold();
 		nanosleep(&nap, NULL);
+		cancel_allow(before);
 	}
 	if (slept_from)
 		count(w, COUNTER_WAITED_NS, larder_clock_ns() - slept_from);

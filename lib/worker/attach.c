@@ -24,6 +24,7 @@
 
 #include <urcu-bp.h>
 
+#include "base/cancel.h"
 #include "cache/cache.h"
 #include "segment/create.h"
 
@@ -151,7 +152,7 @@ static int reattach(struct larder *h)
 	return 0;
 }
 
-struct worker *larder_worker_slow(struct larder *h, int *error)
+static struct worker *worker_slow(struct larder *h, int *error)
 {
 	struct worker *w = larder_workers[h->id];
 	struct segment *s = load_acquire(&h->segment);
@@ -183,6 +184,15 @@ struct worker *larder_worker_slow(struct larder *h, int *error)
 	}
 	*error = worker_attach(w, h, s);
 	return *error ? NULL : w;
+}
+
+struct worker *larder_worker_slow(struct larder *h, int *error)
+{
+	int before = cancel_hold();
+	struct worker *w = worker_slow(h, error);
+
+	cancel_allow(before);
+	return w;
 }
 
 static void end_of_thread(void *unused)
@@ -384,8 +394,9 @@ static int map_path(const char *path, struct segment **s)
 	return error;
 }
 
-int larder_open(const char *path, const struct larder_open_options *options,
-		struct larder **result)
+static int open_path(const char *path,
+		     const struct larder_open_options *options,
+		     struct larder **result)
 {
 	struct segment *s = NULL;
 	struct larder *h;
@@ -426,7 +437,17 @@ int larder_open(const char *path, const struct larder_open_options *options,
 	return finish(h, s, result);
 }
 
-int larder_open_fd(int fd, const struct larder_open_options *options,
+int larder_open(const char *path, const struct larder_open_options *options,
+		struct larder **result)
+{
+	int before = cancel_hold();
+	int error = open_path(path, options, result);
+
+	cancel_allow(before);
+	return error;
+}
+
+static int open_fd(int fd, const struct larder_open_options *options,
 		   struct larder **result)
 {
 	struct segment *s;
@@ -448,12 +469,24 @@ int larder_open_fd(int fd, const struct larder_open_options *options,
 	return finish(h, s, result);
 }
 
+int larder_open_fd(int fd, const struct larder_open_options *options,
+		   struct larder **result)
+{
+	int before = cancel_hold();
+	int error = open_fd(fd, options, result);
+
+	cancel_allow(before);
+	return error;
+}
+
 void larder_close(struct larder *h)
 {
 	struct worker *w;
+	int before;
 
 	if (!h)
 		return;
+	before = cancel_hold();
 	larder_fill_close(h);
 	pthread_mutex_lock(&handles_lock);
 	rcu_set_pointer(&handles[h->id], NULL);
@@ -468,6 +501,7 @@ void larder_close(struct larder *h)
 	for (uint32_t i = 0; i < h->n_old; i++)
 		larder_segment_drop(h->old[i]);
 	handle_free(h);
+	cancel_allow(before);
 }
 
 /* ------------------------------------------------------------------ */
@@ -494,11 +528,10 @@ uint64_t larder_huge(struct larder *h)
 	unsigned long begin, end, kib = 0, value;
 	char line[256];
 	bool inside = false;
+	int before = cancel_hold();
 	FILE *f = fopen("/proc/self/smaps", "re");
 
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof line, f)) {
+	while (f && fgets(line, sizeof line, f)) {
 		if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
 			inside = begin < (uintptr_t)s->base + s->bytes &&
 				 end > (uintptr_t)s->base;
@@ -507,6 +540,8 @@ uint64_t larder_huge(struct larder *h)
 			  sscanf(line, "FilePmdMapped: %lu", &value) == 1))
 			kib += value;
 	}
-	fclose(f);
+	if (f)
+		fclose(f);
+	cancel_allow(before);
 	return (uint64_t)kib << 10;
 }

@@ -26,6 +26,7 @@
 
 #include <larder/larder.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "store/slab.h"
@@ -62,7 +63,7 @@ enum { NO_THREAD = 0, NOT_KNOWN = 1 };
 
 /* Start time of a thread in clock ticks since boot; NO_THREAD if there is none,
  * NOT_KNOWN if that cannot be told (no descriptor left, no /proc). */
-static uint64_t start_time(uint32_t pid, uint32_t tid)
+static uint64_t read_start_time(uint32_t pid, uint32_t tid)
 {
 	char path[64], text[1024], *at;
 	unsigned long long ticks = 0;
@@ -88,6 +89,15 @@ static uint64_t start_time(uint32_t pid, uint32_t tid)
 	if (at)
 		ticks = strtoull(at + 1, NULL, 10);
 	return ticks > NOT_KNOWN ? ticks : NOT_KNOWN;
+}
+
+static uint64_t start_time(uint32_t pid, uint32_t tid)
+{
+	int before = cancel_hold();
+	uint64_t ticks = read_start_time(pid, tid);
+
+	cancel_allow(before);
+	return ticks;
 }
 
 static uint64_t pid_namespace(void)
