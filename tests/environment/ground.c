@@ -226,17 +226,25 @@ struct larder *segment_in(const char *name,
 	return h;
 }
 
+/* Hints may be lost, doubled or wrong without harm: those of idle workers'
+ * stocks are. Everything else has to be as if nobody was ever here. */
 static void tell(void *context, enum larder_severity severity,
 		 const char *where, const char *what)
 {
-	printf("     %s %s: %s: %s\n", (const char *)context,
+	unsigned *n_findings = context;
+
+	if (severity == LARDER_PENDING && strstr(what, "hint"))
+		return;
+	printf("     %s: %s: %s\n",
 	       severity == LARDER_DAMAGE ? "damage" : "pending", where, what);
+	++*n_findings;
 }
 
 void claim_sound(struct larder *h, const char *when)
 {
 	struct larder_check_result found = {.size_of = sizeof found};
 	struct larder_inspector *inspector;
+	unsigned n_findings = 0;
 	int error;
 
 	for (int i = 0; i < 8; i++)
@@ -247,10 +255,9 @@ void claim_sound(struct larder *h, const char *when)
 		      larder_strerror(error));
 		return;
 	}
-	larder_inspect_check(inspector, tell, (void *)(uintptr_t)when, &found);
+	larder_inspect_check(inspector, tell, &n_findings, &found);
 	larder_inspect_close(inspector);
-	claim(found.n_damage == 0 && found.n_pending == 0,
-	      "check finds nothing %s (%llu entries)", when,
+	claim(n_findings == 0, "check finds nothing %s (%llu entries)", when,
 	      (unsigned long long)found.n_entries);
 }
 
