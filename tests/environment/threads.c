@@ -65,6 +65,7 @@ static void begin(void)
 	struct larder_create_options o = {
 		.size_of = sizeof o, .bytes = MIB, .n_slots = 64};
 
+	unlink(in_folder("threads"));
 	h = segment_in("threads", &o);
 	claim_works(h, "key", N_VALUE);
 }
