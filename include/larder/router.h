@@ -56,6 +56,7 @@ struct router_model {
 	/* filled in from the load tracker before an assignment */
 	double utilization; /* as it is, for the report */
 	unsigned level;	    /* eighths, what the score sees */
+	unsigned success;   /* eighths of reported outcomes; 8: all */
 	uint64_t active, queue;
 	bool full, load_known;
 };
@@ -87,6 +88,7 @@ struct router_weights {
 	double required, preferred, context; /* 0.70, 0.20, 0.10 */
 	double load;			     /* 0.3 */
 	double balance_penalty;		     /* 5 points */
+	double feedback;		     /* 0: outcomes do not count */
 };
 extern const struct router_weights router_default_weights;
 
@@ -154,10 +156,14 @@ struct router;
 
 struct router_options {
 	size_t size_of;
-	uint64_t ttl_ms;       /* of results; 0: 300000 */
-	uint32_t never_cache;  /* 1: compute everything */
-	uint32_t bypass_cells; /* agents x models below which greedy and
-				  balanced are not looked up; 0: 256 */
+	uint64_t ttl_ms;	/* of results; 0: 300000 */
+	uint64_t soft_ttl_ms;	/* from then on served stale while one worker
+				   computes anew; 0: never */
+	double feedback_weight; /* 0..1: how much reported failures lower a
+				   model's score */
+	uint32_t never_cache;	/* 1: compute everything */
+	uint32_t bypass_cells;	/* agents x models below which greedy and
+				   balanced are not looked up; 0: 256 */
 };
 
 /** Open the router's part of a segment; @cache may be NULL (no sharing: for
@@ -242,9 +248,23 @@ int router_invalidate(struct router *router, const void *body, size_t n_body,
 
 /** Warming: request bodies of a JSONL file (or of memory), a few at a time. */
 int router_warm_file(struct router *router, const char *path);
-int router_warm_lines(struct router *router, const char *lines, size_t n);
+/** POST cache/warm: such lines, or {"hottest": N}. 0 with JSON that says how
+ *  many were queued; -EINVAL with @error, and nothing queued. */
+int router_warm(struct router *router, const char *body, size_t n_body,
+		char **json, size_t *n_json, struct router_error *error);
 /** Compute up to @n of what waits to be warmed; how many are left. */
 unsigned router_warm_some(struct router *router, unsigned n);
+
+/** Every worker notes what is asked most; router_hot_save() leaves that in the
+ *  segment under the worker's @number. router_warm_hottest() queues the @n
+ *  hottest of all that were left there, by this run or the last; how many, or
+ *  a negative errno. */
+int router_hot_save(struct router *router, unsigned number);
+int router_warm_hottest(struct router *router, unsigned n);
+
+/** Compute up to @n results that were served stale again; whether any is left.
+ *  Whoever serves a stale result owes this call soon. */
+bool router_refresh_some(struct router *router, unsigned n);
 
 /** GET stats (JSON) and GET metrics (Prometheus text), of all workers. */
 int router_stats(struct router *router, char **json, size_t *n_json);

@@ -39,6 +39,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 	atomic_exchange_explicit(p, v, memory_order_acq_rel)
 #define fetch_add_relaxed(p, v)                                                \
 	atomic_fetch_add_explicit(p, v, memory_order_relaxed)
+#define fetch_add_acqrel(p, v)                                                 \
+	atomic_fetch_add_explicit(p, v, memory_order_acq_rel)
 #define fetch_sub_relaxed(p, v)                                                \
 	atomic_fetch_sub_explicit(p, v, memory_order_relaxed)
 #define fetch_sub_acqrel(p, v)                                                 \

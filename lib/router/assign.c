@@ -58,6 +58,8 @@ static double final_score(const struct router_weights *w,
 			  const struct router_request *q, double match,
 			  const struct router_model *m)
 {
+	if (w->feedback > 0)
+		match *= 1.0 - w->feedback * (1.0 - m->success / 8.0);
 	if (!q->balance_load)
 		return match;
 	return match * (1.0 - w->load * (double)m->level / 8.0);

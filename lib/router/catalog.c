@@ -177,6 +177,15 @@ static bool etag_matches(const char *if_match, const char *etag)
 	return !strcmp(if_match, "*") || strstr(if_match, etag);
 }
 
+/* What a change of @kind/@id makes invalid. */
+static int add_tag_of(json_t *pending, const char *kind, const char *id)
+{
+	char tag[ROUTER_ID_MAX + 16];
+
+	snprintf(tag, sizeof tag, "%.5s:%s", kind, id);
+	return json_array_append_new(pending, json_string(tag));
+}
+
 /* Apply the change to a copy of the document. -ENOENT, -ESTALE, -ENOMEM. */
 static int apply(const struct router *r, struct change *c, json_t **changed)
 {
@@ -184,7 +193,7 @@ static int apply(const struct router *r, struct change *c, json_t **changed)
 	json_t *list = json_object_get(copy, c->kind);
 	json_t *pending = json_object_get(copy, "pending");
 	size_t at = position(list, c->id);
-	char tag[ROUTER_ID_MAX + 16], etag[40];
+	char etag[40];
 	int error = 0;
 
 	if (!copy || !list || !pending) {
@@ -205,11 +214,12 @@ static int apply(const struct router *r, struct change *c, json_t **changed)
 				   : json_array_set(list, at, c->item);
 	else if (!error)
 		error = json_array_remove(list, at);
-	/* What depends on it: results that had it as a candidate; a new one
-	 * changes what used the whole catalog. */
-	snprintf(tag, sizeof tag, "%.5s:%s", c->kind, c->id);
+	/* What depends on it: results that had it as a candidate, or too many
+	 * candidates to name; a new one changes what used the whole catalog. */
 	if (!error)
-		error = json_array_append_new(pending, json_string(tag));
+		error = add_tag_of(pending, c->kind, c->id);
+	if (!error)
+		error = json_array_append_new(pending, json_string("wide"));
 	if (!error && c->was_new)
 		error = json_array_append_new(pending, json_string("catalog"));
 	if (!error)
@@ -349,6 +359,59 @@ static int check_catalog(const json_t *file, struct router_error *e)
 	return 0;
 }
 
+/* The tags of what differs between two lists, and whether any is new. */
+static int compare_lists(const char *kind, const json_t *before,
+			 const json_t *after, json_t *pending, bool *grown)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(before, i, item)
+	{
+		const char *id = json_string_value(json_object_get(item, "id"));
+		size_t at = position(after, id);
+
+		if (at != SIZE_MAX && json_equal((json_t *)(uintptr_t)item,
+						 json_array_get(after, at)))
+			continue;
+		if (add_tag_of(pending, kind, id))
+			return -1;
+	}
+	json_array_foreach(after, i, item) *grown |=
+		position(before,
+			 json_string_value(json_object_get(item, "id"))) ==
+		SIZE_MAX;
+	return 0;
+}
+
+/* The file as the next document; NULL: out of memory. */
+static json_t *replacement(struct router *r, json_t *file, const char *digest)
+{
+	static const char *const kinds[] = {"models", "agents"};
+	json_t *document =
+		json_pack("{s:I,s:[],s:O,s:O,s:s}", "version",
+			  (json_int_t)r->catalog.number + 1, "pending",
+			  "models", json_object_get(file, "models"), "agents",
+			  json_object_get(file, "agents"), "digest", digest);
+	json_t *pending = json_object_get(document, "pending");
+	bool grown = false;
+	int error = document ? 0 : -1;
+
+	for (unsigned k = 0; !error && k < 2; k++)
+		error = compare_lists(
+			kinds[k],
+			json_object_get(r->catalog.document, kinds[k]),
+			json_object_get(document, kinds[k]), pending, &grown);
+	if (!error && grown)
+		error = json_array_append_new(pending, json_string("catalog"));
+	if (!error && json_array_size(pending))
+		error = json_array_append_new(pending, json_string("wide"));
+	if (!error)
+		return document;
+	json_decref(document);
+	return NULL;
+}
+
 int router_catalog_load(struct router *r, const char *path,
 			struct router_error *e)
 {
@@ -379,31 +442,7 @@ int router_catalog_load(struct router *r, const char *path,
 			result = 1; /* the segment's may be newer: it stays */
 			break;
 		}
-		document = json_pack(
-			"{s:I,s:[s],s:O,s:O,s:s}", "version",
-			(json_int_t)r->catalog.number + 1, "pending", "catalog",
-			"models", json_object_get(file, "models"), "agents",
-			json_object_get(file, "agents"), "digest", digest);
-		/* Everything that any former item took part in. */
-		const char *const kinds[] = {"models", "agents"};
-		json_t *pending = json_object_get(document, "pending"), *item;
-
-		for (unsigned k = 0; document && k < 2; k++) {
-			size_t i;
-
-			json_array_foreach(
-				json_object_get(r->catalog.document, kinds[k]),
-				i, item)
-			{
-				char tag[ROUTER_ID_MAX + 16];
-
-				snprintf(tag, sizeof tag, "%.5s:%s", kinds[k],
-					 json_string_value(
-						 json_object_get(item, "id")));
-				json_array_append_new(pending,
-						      json_string(tag));
-			}
-		}
+		document = replacement(r, file, digest);
 		if (!document) {
 			result = -ENOMEM;
 			break;

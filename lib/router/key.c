@@ -88,13 +88,17 @@ static void put_models(struct text *t, const struct router_request *q)
 	}
 }
 
-/* Load as the answer sees it: nothing at all when it is not balanced. */
-static void put_load(struct text *t, const struct router_request *q)
+/* Load and outcomes as the answer sees them: nothing at all of what does not
+ * count. */
+static void put_load(struct text *t, const struct router *r,
+		     const struct router_request *q)
 {
 	unsigned online = 0;
 
 	for (unsigned i = 0; i < q->n_agents; i++)
 		online += q->agents[i].status == ROUTER_ONLINE;
+	for (unsigned k = 0; r->weights.feedback > 0 && k < q->n_models; k++)
+		put_number(t, q->models[k].success);
 	for (unsigned k = 0; q->balance_load && k < q->n_models; k++) {
 		const struct router_model *m = &q->models[k];
 		uint64_t left = m->active < m->max_concurrent
@@ -125,7 +129,7 @@ int router_key(struct router *r, const struct router_request *q,
 	t.n = 0;
 	put_number(&t, q->balance_load);
 	router_text_add(&t, (const char *)&r->weights, sizeof r->weights);
-	put_load(&t, q);
+	put_load(&t, r, q);
 	router_digest_hex(router_digest(r, t.bytes, t.n), load);
 	free(t.bytes);
 	if (t.failed)

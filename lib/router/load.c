@@ -78,6 +78,22 @@ static unsigned next_level(unsigned level, uint64_t active, uint64_t most)
 	return level;
 }
 
+/* What outcomes say, in eighths, rounded to the nearest. */
+static unsigned success_level(struct load_slot *s)
+{
+	uint64_t seen = s ? load_acquire(&s->successes) : 0;
+
+	return seen ? (unsigned)((seen - 1 + 4096) / 8192) : 8;
+}
+
+double router_success(struct router *r, const char *id)
+{
+	struct load_slot *s = slot_of(r, id, false);
+	uint64_t seen = s ? load_acquire(&s->successes) : 0;
+
+	return seen ? (double)(seen - 1) / 65536 : 1;
+}
+
 void router_load_apply(struct router *r, struct router_request *q)
 {
 	uint64_t now = now_ms();
@@ -94,6 +110,7 @@ void router_load_apply(struct router *r, struct router_request *q)
 		m->active = l.active;
 		m->queue = l.queue;
 		m->level = (unsigned)l.level;
+		m->success = r->weights.feedback > 0 ? success_level(s) : 8;
 		m->utilization = (double)l.active / (double)m->max_concurrent;
 		m->full =
 			m->load_known && (l.active >= m->max_concurrent ||
@@ -102,10 +119,18 @@ void router_load_apply(struct router *r, struct router_request *q)
 	}
 }
 
-/* Changes whenever any model's load or its being known does. */
+/*
+ * Changes whenever any model's load or its being known does. What was computed
+ * holds until a report or an outcome has returned, and for a second at most:
+ * loads are forgotten by time, and a reporter may die before it has counted.
+ */
 uint64_t router_load_fingerprint(struct router *r)
 {
+	uint64_t changes = load_acquire(&r->shared->load_changes);
 	uint64_t h = 0, now = now_ms();
+
+	if (now < r->fingerprint.until_ms && changes == r->fingerprint.changes)
+		return r->fingerprint.value;
 
 	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
 		struct load_slot *s = &r->shared->load[k];
@@ -117,7 +142,12 @@ uint64_t router_load_fingerprint(struct router *r)
 		h ^= (id ^ (load_acquire(&s->word) & 0xfffffffffff) *
 				   UINT64_C(0x9e3779b97f4a7c15)) *
 		     (at && now - at < FORGET_MS ? 3 : 1);
+		if (r->weights.feedback > 0)
+			h += id * success_level(s);
 	}
+	r->fingerprint.changes = changes;
+	r->fingerprint.until_ms = now + 1000;
+	r->fingerprint.value = h;
 	return h;
 }
 
@@ -249,6 +279,7 @@ static void report(struct router *r, const json_t *item, struct text *t)
 			next = pack(l);
 		} while (!cas_acqrel(&s->word, &seen, next));
 		store_release(&s->reported_ms, now_ms());
+		fetch_add_acqrel(&r->shared->load_changes, 1);
 	}
 	router_load_json(r, model, t);
 }
@@ -355,6 +386,7 @@ int router_outcome_report(struct router *r, const void *bytes, size_t n,
 				next = 65536;
 			next++;
 		} while (!cas_acqrel(&s->successes, &seen, next));
+		fetch_add_acqrel(&r->shared->load_changes, 1);
 		fetch_add_relaxed(&router_cell(r)->outcomes, 1);
 		fetch_add_relaxed(&router_cell(r)->failures, !good);
 	}

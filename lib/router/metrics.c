@@ -270,6 +270,16 @@ static void loads(struct router *r, struct text *t)
 		router_text_json(t, q.models[i].id);
 		router_text_format(t, "} %.9g\n", q.models[i].utilization);
 	}
+	head(t, "larder_router_model_success_ratio", "gauge",
+	     "Share of a model's reported outcomes that were good, averaged "
+	     "over about a hundred");
+	for (i = 0; i < q.n_models; i++) {
+		router_text_string(t,
+				   "larder_router_model_success_ratio{model=");
+		router_text_json(t, q.models[i].id);
+		router_text_format(t, "} %.9g\n",
+				   router_success(r, q.models[i].id));
+	}
 	free(q.models);
 }
 
@@ -283,11 +293,20 @@ static void cache_counters(struct router *r, struct text *t)
 		return;
 	larder_counters(r->cache, counters, 64);
 	for (size_t k = 0; k < larder_n_counters() && k < 64; k++) {
-		snprintf(name, sizeof name, "larder_%s_total",
-			 larder_counter_name(k));
+		const char *own = larder_counter_name(k);
+		size_t n = strlen(own);
+		/* Prometheus counts time in seconds. */
+		bool ns = n > 3 && !strcmp(own + n - 3, "_ns");
+
+		snprintf(name, sizeof name, "larder_%.*s%s_total",
+			 (int)(ns ? n - 3 : n), own, ns ? "_seconds" : "");
 		head(t, name, "counter", larder_counter_help(k));
-		router_text_format(t, "%s %llu\n", name,
-				   (unsigned long long)counters[k]);
+		if (ns)
+			router_text_format(t, "%s %.9g\n", name,
+					   (double)counters[k] / 1e9);
+		else
+			router_text_format(t, "%s %llu\n", name,
+					   (unsigned long long)counters[k]);
 	}
 	head(t, "larder_entries", "gauge", "Live entries");
 	router_text_format(t, "larder_entries %llu\n",

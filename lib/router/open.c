@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A router on a segment: its regions, the secret of its keys, and warming.
+ * A router on a segment: its regions and the secret of its keys.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "router/router.h"
 
-enum { WARM_LINES_MAX = 100000, DEFAULT_TTL_MS = 300000, BYPASS_CELLS = 256 };
+enum { DEFAULT_TTL_MS = 300000, BYPASS_CELLS = 256 };
 
 /* The secret is drawn once for a segment, by whoever comes first: 1 drawing,
  * 2 ready. One who dies while drawing leaves 1; the next draws after a while.
@@ -54,6 +54,8 @@ int router_open(struct larder *cache, const struct router_options *options,
 	r->random = 1;
 	if (options && options->size_of <= sizeof r->options)
 		memcpy(&r->options, options, options->size_of);
+	if (r->options.feedback_weight > 0 && r->options.feedback_weight <= 1)
+		r->weights.feedback = r->options.feedback_weight;
 	if (!r->options.ttl_ms)
 		r->options.ttl_ms = DEFAULT_TTL_MS;
 	if (!r->options.bypass_cells)
@@ -95,90 +97,11 @@ void router_close(struct router *r)
 {
 	if (!r)
 		return;
+	router_refreshes_drop(r);
+	router_hot_free(r->hot);
 	json_decref(r->catalog.document);
 	for (unsigned i = r->warm_at; i < r->n_warm; i++)
 		free(r->warm[i].body);
 	free(r->warm);
 	free(r);
-}
-
-/* ------------------------------------------------------------------ */
-/* Warming                                                             */
-
-static int warm_add(struct router *r, const char *line, size_t n)
-{
-	struct warm_line *more;
-
-	while (n && (line[n - 1] == '\r' || line[n - 1] == ' '))
-		n--;
-	if (!n)
-		return 0;
-	if (r->n_warm == WARM_LINES_MAX)
-		return -E2BIG;
-	more = realloc(r->warm, (r->n_warm + 1) * sizeof *more);
-	if (!more)
-		return -ENOMEM;
-	r->warm = more;
-	r->warm[r->n_warm].body = malloc(n);
-	if (!r->warm[r->n_warm].body)
-		return -ENOMEM;
-	memcpy(r->warm[r->n_warm].body, line, n);
-	r->warm[r->n_warm++].n = n;
-	r->warm_total++;
-	return 0;
-}
-
-int router_warm_lines(struct router *r, const char *lines, size_t n)
-{
-	int error = 0;
-
-	while (n && !error) {
-		const char *end = memchr(lines, '\n', n);
-		size_t length = end ? (size_t)(end - lines) : n;
-
-		error = warm_add(r, lines, length);
-		lines += length + (end != NULL);
-		n -= length + (end != NULL);
-	}
-	return error;
-}
-
-int router_warm_file(struct router *r, const char *path)
-{
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int error = 0;
-
-	if (!f)
-		return -errno;
-	while (!error && (n = getline(&line, &room, f)) > 0)
-		error = warm_add(r, line, (size_t)n - (line[n - 1] == '\n'));
-	free(line);
-	fclose(f);
-	return error;
-}
-
-unsigned router_warm_some(struct router *r, unsigned n)
-{
-	for (; n && r->warm_at < r->n_warm; n--) {
-		struct warm_line *l = &r->warm[r->warm_at++];
-		struct router_answer answer;
-		struct router_work *work;
-		int result = router_answer_begin(r, l->body, l->n, &answer,
-						 &work, NULL);
-
-		if (result == 0)
-			free(answer.body);
-		else if (result == LARDER_WAIT)
-			router_answer_cancel(r, work); /* somebody is at it */
-		free(l->body);
-	}
-	if (r->n_warm && r->warm_at == r->n_warm) {
-		free(r->warm);
-		r->warm = NULL;
-		r->n_warm = r->warm_at = 0;
-	}
-	return r->n_warm - r->warm_at;
 }

@@ -275,6 +275,7 @@ static void take_model(const struct router_capabilities *c, const json_t *item,
 	m->max_concurrent = count_of(item, "max_concurrent", 1);
 	m->max_queue = count_of(item, "max_queue", UINT64_MAX);
 	m->from_catalog = from_catalog;
+	m->success = 8;
 	json_object_foreach(json_object_get(item, "capabilities"), name, v)
 	{
 		unsigned k = capability(c, name);

@@ -32,6 +32,7 @@ struct load_slot {
 struct shared {
 	atomic_u64 secret_ready;
 	unsigned char secret[192];
+	atomic_u64 load_changes; /* reports and outcomes that have returned */
 	_Alignas(64) struct load_slot load[LOAD_SLOTS];
 };
 
@@ -77,6 +78,12 @@ struct router {
 	double compute_cost[ROUTER_STRATEGIES][32]; /* ns, learned */
 	double hit_cost[32];
 	uint64_t random;
+	unsigned unrepeated[32]; /* by log2 of a body's size: since a hit */
+	struct {
+		uint64_t changes, until_ms, value;
+	} fingerprint;		       /* of the load, as last computed */
+	struct router_work *refreshes; /* stale results to compute again */
+	struct hot *hot;	       /* what is asked most, by this worker */
 };
 
 #define CATALOG_KEY   "router/catalog"
@@ -100,12 +107,25 @@ int router_request_from(struct router *r, json_t *body, /* stolen */
 void router_load_apply(struct router *r, struct router_request *q);
 /* Digest input of all load levels of the catalog's models. */
 uint64_t router_load_fingerprint(struct router *r);
+/* The share of a model's outcomes that were good; 1 without any. */
+double router_success(struct router *r, const char *id);
 void router_load_json(struct router *r, const json_t *model, struct text *t);
 
 /* key.c: "v1/<strategy>/agents:<hex>/models:<hex>/load:<hex>". */
 enum { ROUTER_KEY_BYTES = 160 };
 int router_key(struct router *r, const struct router_request *q,
 	       char key[ROUTER_KEY_BYTES], size_t *n_key);
+
+/* hot.c: note that @body was asked for. */
+void router_hot_note(struct router *r, struct digest d, const void *body,
+		     size_t n_body);
+void router_hot_free(struct hot *hot);
+
+/* answer.c */
+void router_refreshes_drop(struct router *r);
+
+/* warm.c */
+int router_warm_add(struct router *r, const char *body, size_t n);
 
 /* render.c */
 void router_render(const struct router_request *q,

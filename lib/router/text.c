@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reserve(struct text *t, size_t more)
+bool router_text_reserve(struct text *t, size_t more)
 {
 	size_t room = t->room ? t->room : 1024;
 	char *bytes;
@@ -31,20 +31,6 @@ static bool reserve(struct text *t, size_t more)
 	return true;
 }
 
-void router_text_add(struct text *t, const char *bytes, size_t n)
-{
-	if (!reserve(t, n))
-		return;
-	memcpy(t->bytes + t->n, bytes, n);
-	t->n += n;
-	t->bytes[t->n] = '\0';
-}
-
-void router_text_string(struct text *t, const char *string)
-{
-	router_text_add(t, string, strlen(string));
-}
-
 void router_text_format(struct text *t, const char *format, ...)
 {
 	va_list list, again;
@@ -53,7 +39,7 @@ void router_text_format(struct text *t, const char *format, ...)
 	va_start(list, format);
 	va_copy(again, list);
 	n = vsnprintf(NULL, 0, format, list);
-	if (n >= 0 && reserve(t, (size_t)n)) {
+	if (n >= 0 && router_text_reserve(t, (size_t)n)) {
 		vsnprintf(t->bytes + t->n, (size_t)n + 1, format, again);
 		t->n += (size_t)n;
 	}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct text {
 	char *bytes;
@@ -13,8 +14,24 @@ struct text {
 	bool failed;
 };
 
-void router_text_add(struct text *t, const char *bytes, size_t n);
-void router_text_string(struct text *t, const char *string);
+/* Room for @more bytes and a NUL; false: no memory. */
+bool router_text_reserve(struct text *t, size_t more);
+
+/* A key and an answer are made of thousands of small pieces. */
+static inline void router_text_add(struct text *t, const char *bytes, size_t n)
+{
+	if (t->n + n >= t->room && !router_text_reserve(t, n))
+		return;
+	memcpy(t->bytes + t->n, bytes, n);
+	t->n += n;
+	t->bytes[t->n] = '\0';
+}
+
+static inline void router_text_string(struct text *t, const char *string)
+{
+	router_text_add(t, string, strlen(string));
+}
+
 void router_text_format(struct text *t, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A JSON string, quotes and escapes included. */

@@ -265,7 +265,7 @@ static void simple(struct api *api, const struct api_request *q,
 		error = router_invalidate(r, body, q->n_body, &text, &n, &e);
 		break;
 	case WARM:
-		error = router_warm_lines(r, body, q->n_body);
+		error = router_warm(r, body, q->n_body, &text, &n, &e);
 		status = 202;
 		break;
 	case STATS:

@@ -21,7 +21,10 @@ enum {
 	OPT_BODY,
 	OPT_CONNECTIONS,
 	OPT_DEADLINE,
-	OPT_TTL
+	OPT_TTL,
+	OPT_SOFT_TTL,
+	OPT_FEEDBACK,
+	OPT_HOTTEST
 };
 
 static const struct argp_option options[] = {
@@ -35,10 +38,20 @@ static const struct argp_option options[] = {
 	 0},
 	{"size", 'b', "BYTES", 0, "Its size, with K, M or G (default 32M)", 0},
 	{"ttl", OPT_TTL, "SECONDS", 0, "Life of a result (default 300)", 0},
+	{"soft-ttl", OPT_SOFT_TTL, "SECONDS", 0,
+	 "From then on a result is served as stale while one worker computes "
+	 "it anew (default: never)",
+	 0},
+	{"feedback-weight", OPT_FEEDBACK, "0..1", 0,
+	 "How much reported failures lower a model's score (default 0)", 0},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "Compute everything", 0},
 	{"warm", OPT_WARM, "FILE", 0,
 	 "Request bodies to compute at start, one "
 	 "a line",
+	 0},
+	{"warm-hottest", OPT_HOTTEST, "N", 0,
+	 "Compute at start what the last run on this segment was asked most "
+	 "(default 0, at most 10000)",
 	 0},
 	{"admin-token-file", OPT_TOKEN, "FILE", 0,
 	 "Bearer token that changing anything over TCP wants", 0},
@@ -84,6 +97,7 @@ static const char *set(struct settings *s, int key, const char *value)
 {
 	uint64_t n = 0;
 	bool number = value && parse_size(value, &n);
+	char *end;
 
 	switch (key) {
 	case 'c':
@@ -118,6 +132,22 @@ static const char *set(struct settings *s, int key, const char *value)
 		if (!number || !n || n > 1000000000)
 			return "ttl: seconds, at least 1";
 		s->ttl_ms = n * 1000;
+		return NULL;
+	case OPT_SOFT_TTL:
+		if (!number || !n || n > 1000000000)
+			return "soft-ttl: seconds, at least 1";
+		s->soft_ttl_ms = n * 1000;
+		return NULL;
+	case OPT_HOTTEST:
+		if (!number || n > 10000)
+			return "warm-hottest: 0 to 10000";
+		s->warm_hottest = (unsigned)n;
+		return NULL;
+	case OPT_FEEDBACK:
+		s->feedback_weight = strtod(value, &end);
+		if (end == value || *end || !(s->feedback_weight >= 0) ||
+		    !(s->feedback_weight <= 1))
+			return "feedback-weight: a number from 0 to 1";
 		return NULL;
 	case OPT_BODY:
 		if (!number || n < 1024 || n > (UINT64_C(1) << 30))
@@ -250,6 +280,12 @@ void settings_read(struct settings *s, int argc, char **argv)
 		}
 	}
 	argp_parse(&argp, argc, argv, 0, NULL, s);
+	if (s->soft_ttl_ms &&
+	    s->soft_ttl_ms >= (s->ttl_ms ? s->ttl_ms : 300000)) {
+		fprintf(stderr, "larder-router: soft-ttl must be below ttl: "
+				"what has expired is not served\n");
+		exit(2);
+	}
 	if (s->token_file)
 		read_token(s);
 }

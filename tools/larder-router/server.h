@@ -15,7 +15,9 @@ enum { WORKERS_MAX = 256 };
 
 struct settings {
 	const char *catalog, *listen, *segment, *config, *warm, *token_file;
-	uint64_t bytes, ttl_ms;
+	uint64_t bytes, ttl_ms, soft_ttl_ms;
+	double feedback_weight;
+	unsigned warm_hottest;
 	unsigned n_workers;
 	bool no_cache;
 	size_t max_body;

@@ -19,11 +19,21 @@
 
 #include "api.h"
 
-enum { WAIT_MS = 100, LOOK_MS = 4, WARM_AT_ONCE = 4, HEADER_ROOM = 65536 };
+enum {
+	WAIT_MS = 100,
+	LOOK_MS = 4,
+	WARM_AT_ONCE = 4,
+	HEADER_ROOM = 65536,
+	WARM_SAY_MS = 1000,
+	HOT_SAVE_MS = 5000
+};
 
 struct worker {
 	struct api api;
 	struct larder *cache;
+	unsigned number;
+	bool warming;
+	uint64_t said_ms, saved_ms; /* of warming; of what is asked most */
 	struct MHD_Daemon *daemon;
 	struct heartbeat *beat;
 	struct exchange *waiting; /* suspended, a list */
@@ -278,6 +288,46 @@ static int add_to(int epoll, int fd)
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
+/* What the last run was asked most, and what the file says. */
+static void begin_warming(struct worker *w)
+{
+	const struct settings *s = w->api.settings;
+	int n = 0;
+
+	if (s->warm_hottest)
+		n = router_warm_hottest(w->api.router, s->warm_hottest);
+	if (n < 0)
+		say("--warm-hottest: %s", larder_strerror(n));
+	else if (s->warm_hottest)
+		say("warming: %d requests of the last run", n);
+	n = s->warm ? router_warm_file(w->api.router, s->warm) : 0;
+	if (n)
+		say("--warm %s: %s", s->warm, strerror(-n));
+}
+
+/* Between requests: what was served stale, what is to be warmed, what is asked
+ * most. True: there is more to do at once. */
+static bool keep_house(struct worker *w)
+{
+	struct router *r = w->api.router;
+	bool stale = router_refresh_some(r, 1);
+	unsigned left = router_warm_some(r, WARM_AT_ONCE);
+	uint64_t now = clock_ms();
+
+	if (left && now >= w->said_ms + WARM_SAY_MS) {
+		say("warming: %u requests left", left);
+		w->said_ms = now;
+	} else if (!left && w->warming) {
+		say("warming: done");
+	}
+	w->warming = left > 0;
+	if (now >= w->saved_ms + HOT_SAVE_MS) {
+		router_hot_save(r, w->number);
+		w->saved_ms = now;
+	}
+	return stale || left;
+}
+
 static void loop(struct worker *w, int epoll, pid_t master)
 {
 	uint64_t stop_at = 0;
@@ -286,8 +336,8 @@ static void loop(struct worker *w, int epoll, pid_t master)
 	while (!stop || (w->n_open && clock_ms() < stop_at)) {
 		struct epoll_event events[4];
 		MHD_UNSIGNED_LONG_LONG timeout;
-		unsigned left = router_warm_some(w->api.router, WARM_AT_ONCE);
-		int wait = left ? 0 : WAIT_MS;
+		bool busy = keep_house(w);
+		int wait = busy ? 0 : WAIT_MS;
 
 		if (MHD_get_timeout(w->daemon, &timeout) == MHD_YES &&
 		    timeout < (unsigned)wait)
@@ -315,6 +365,9 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 {
 	const struct router_options options = {.size_of = sizeof options,
 					       .ttl_ms = s->ttl_ms,
+					       .soft_ttl_ms = s->soft_ttl_ms,
+					       .feedback_weight =
+						       s->feedback_weight,
 					       .never_cache = s->no_cache};
 	struct worker w = {.api = {.settings = s}};
 	struct larder_region region;
@@ -353,12 +406,11 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 		say("the HTTP library does not start: %s", strerror(errno));
 		return 1;
 	}
-	if (warm && s->warm) {
-		error = router_warm_file(w.api.router, s->warm);
-		if (error)
-			say("--warm %s: %s", s->warm, strerror(-error));
-	}
+	w.number = number;
+	if (warm)
+		begin_warming(&w);
 	loop(&w, epoll, master);
+	router_hot_save(w.api.router, number);
 	MHD_stop_daemon(w.daemon);
 	router_close(w.api.router);
 	larder_close(w.cache);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A question on its road to an answer; what answer.c and store.c share. */
+#ifndef LARDER_ROUTER_ANSWER_H
+#define LARDER_ROUTER_ANSWER_H
+
+#include "router/router.h"
+
+enum { ALIAS_KEY_BYTES = 48 };
+
+struct router_work {
+	struct router_request *request;
+	struct larder_fill fill;
+	char key[ROUTER_KEY_BYTES], alias[ALIAS_KEY_BYTES];
+	size_t n_key, n_alias;
+	uint64_t catalog;	  /* its number when the question was parsed */
+	bool refreshing;	  /* answered already, with a stale value */
+	struct router_work *next; /* in the list of refreshes */
+};
+
+/* Close the rendered object with its "cache" member. @info NULL: fresh. */
+int router_answer_finish(struct text *t, enum router_cache_status status,
+			 const struct larder_info *info, uint64_t computed_ns,
+			 struct router_answer *answer);
+
+/* The alias of a body whose digest is @d, under this catalog and load. */
+size_t router_alias_key(struct router *r, struct digest d,
+			char key[ALIAS_KEY_BYTES]);
+/* 0 with the answer, or 1: no alias, or one whose canonical entry is gone. */
+int router_alias_try(struct router *r, const char *key, size_t n_key,
+		     struct router_answer *answer);
+void router_alias_store(struct router *r, const struct router_work *w,
+			const struct text *body, uint64_t version,
+			uint64_t computed_ns);
+
+/* Store under the lead's token. The entry's version, or 0: not stored. */
+uint64_t router_result_store(struct router *r, struct router_work *w,
+			     const struct router_result *result);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is stored of an answer, and how it is found again: the canonical entry,
+ * packed and with the tags of all it depends on; and the alias, which holds the
+ * finished body under the digest of the question's bytes.
+ *
+ * An alias counts only while its canonical entry does, in the version it was
+ * made from: it has no tags of its own, and what invalidates the entry
+ * invalidates all its aliases at once.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "router/answer.h"
+
+enum { TAGS_ROOM = LARDER_TAGS_MAX };
+
+struct alias_head {
+	uint64_t version; /* of the canonical entry */
+	uint64_t computed_ns;
+	uint32_t n_key;
+	uint32_t strategy;
+	char key[ROUTER_KEY_BYTES];
+};
+
+int router_answer_finish(struct text *t, enum router_cache_status status,
+			 const struct larder_info *info, uint64_t computed_ns,
+			 struct router_answer *answer)
+{
+	router_text_format(t,
+			   ",\"cache\":{\"status\":\"%s\",\"age_ms\":%llu,"
+			   "\"stored_by\":%u,\"computed_ns\":%llu}}",
+			   router_cache_status_name(status),
+			   (unsigned long long)(info ? info->age_ms : 0),
+			   info ? info->stored_by_pid : 0,
+			   (unsigned long long)computed_ns);
+	if (t->failed) {
+		free(t->bytes);
+		return -ENOMEM;
+	}
+	answer->status = status;
+	answer->body = t->bytes;
+	answer->n_body = t->n;
+	answer->age_ms = info ? info->age_ms : 0;
+	answer->stored_by = info ? info->stored_by_pid : 0;
+	answer->cross_worker = info ? info->cross_worker : 0;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* The alias                                                           */
+
+size_t router_alias_key(struct router *r, struct digest d,
+			char key[ALIAS_KEY_BYTES])
+{
+	uint64_t state[2] = {r->catalog.number, router_load_fingerprint(r)};
+	struct digest s = router_digest(r, state, sizeof state);
+	char hex[33];
+
+	d.low ^= s.low;
+	d.high += s.high;
+	router_digest_hex(d, hex);
+	return (size_t)snprintf(key, ALIAS_KEY_BYTES, "v1/alias/%s", hex);
+}
+
+int router_alias_try(struct router *r, const char *key, size_t n_key,
+		     struct router_answer *answer)
+{
+	struct larder_info info = {.size_of = sizeof info};
+	struct larder_view view;
+	struct alias_head head;
+	struct text t = {0};
+	int result = larder_lease(r->cache, key, n_key, &view);
+
+	if (result)
+		return 1;
+	if (view.n_value < sizeof head) {
+		larder_release(r->cache, &view);
+		return 1;
+	}
+	memcpy(&head, view.value, sizeof head);
+	result =
+		larder_get_info(r->cache, head.key, head.n_key, NULL, 0, &info);
+	if ((result == LARDER_OK || result == LARDER_TRUNCATED) &&
+	    info.version == head.version && info.soft_left_ms) {
+		router_text_add(&t, (const char *)view.value + sizeof head,
+				view.n_value - sizeof head);
+		result = router_answer_finish(&t, ROUTER_HIT, &info,
+					      head.computed_ns, answer);
+		fetch_add_relaxed(&router_cell(r)->saved_ns[head.strategy %
+							    ROUTER_STRATEGIES],
+				  head.computed_ns);
+	} else {
+		result = 1;
+	}
+	larder_release(r->cache, &view);
+	return result;
+}
+
+void router_alias_store(struct router *r, const struct router_work *w,
+			const struct text *body, uint64_t version,
+			uint64_t computed_ns)
+{
+	struct larder_put_options o = {.size_of = sizeof o,
+				       .ttl_ms = r->options.ttl_ms,
+				       .jitter_percent = 10};
+	struct alias_head head = {.version = version,
+				  .computed_ns = computed_ns,
+				  .n_key = (uint32_t)w->n_key,
+				  .strategy = w->request->strategy};
+	struct text t = {0};
+
+	if (!w->n_alias || body->failed)
+		return;
+	memcpy(head.key, w->key, w->n_key);
+	router_text_add(&t, (const char *)&head, sizeof head);
+	router_text_add(&t, body->bytes, body->n);
+	if (!t.failed)
+		larder_put(r->cache, w->alias, w->n_alias, t.bytes, t.n, &o);
+	free(t.bytes);
+}
+
+/* ------------------------------------------------------------------ */
+/* The canonical entry                                                 */
+
+struct tag_list {
+	struct larder_tag tag[TAGS_ROOM];
+	struct text text;
+	size_t n;
+};
+
+static bool add_tag(struct tag_list *l, const char *prefix, const char *id)
+{
+	size_t begun = l->text.n;
+
+	if (l->n == TAGS_ROOM)
+		return false;
+	router_text_string(&l->text, prefix);
+	router_text_string(&l->text, id);
+	if (l->text.failed)
+		return false;
+	/* As an offset, until the text has stopped growing. */
+	l->tag[l->n++] = (struct larder_tag){NULL, l->text.n - begun};
+	return true;
+}
+
+/* Each candidate, each agent; false: more than an entry can carry. */
+static bool list_items(const struct router_request *q, struct tag_list *l)
+{
+	bool ok = true;
+
+	for (unsigned k = 0; ok && k < q->n_models; k++)
+		ok = add_tag(l,
+			     q->models[k].from_catalog ? "model:"
+						       : "inline/model:",
+			     q->models[k].id);
+	for (unsigned i = 0; ok && i < q->n_agents; i++)
+		ok = add_tag(l,
+			     q->agents[i].from_catalog ? "agent:"
+						       : "inline/agent:",
+			     q->agents[i].id);
+	return ok;
+}
+
+/* What the answer depends on. One with more candidates than tags depends, as
+ * far as tags go, on every item of the catalog: each change of one invalidates
+ * "wide". */
+static bool list_tags(const struct router_request *q, struct tag_list *l)
+{
+	size_t n_head, n_text;
+	const char *at;
+
+	if (!add_tag(l, "strategy:", router_strategy_name(q->strategy)))
+		return false;
+	if ((q->whole_catalog_models || q->whole_catalog_agents) &&
+	    !add_tag(l, "catalog", ""))
+		return false;
+	n_head = l->n;
+	n_text = l->text.n;
+	if (!list_items(q, l)) {
+		l->n = n_head;
+		l->text.n = n_text;
+		if (!add_tag(l, "wide", ""))
+			return false;
+	}
+	at = l->text.bytes;
+	for (size_t i = 0; i < l->n; at += l->tag[i++].n_text)
+		l->tag[i].text = at;
+	return true;
+}
+
+uint64_t router_result_store(struct router *r, struct router_work *w,
+			     const struct router_result *result)
+{
+	const struct router_request *q = w->request;
+	struct tag_list *tags = malloc(sizeof *tags);
+	unsigned char *bytes = NULL;
+	uint64_t version = 0;
+	size_t n = 0;
+
+	if (tags) {
+		tags->n = 0;
+		tags->text = (struct text){0};
+	}
+	if (tags && !result->has_fallback && list_tags(q, tags))
+		n = router_pack(q, result, &bytes);
+	if (n) {
+		const struct larder_put_options o = {
+			.size_of = sizeof o,
+			.ttl_ms = r->options.ttl_ms,
+			.soft_ttl_ms = r->options.soft_ttl_ms,
+			.jitter_percent = 10,
+			.cost_ns = result->computed_ns,
+			.tags = tags->tag,
+			.n_tags = tags->n,
+			.version = &version};
+		int outcome = larder_fill_put(r->cache, &w->fill, bytes, n, &o);
+
+		if (outcome) {
+			version = 0;
+			fetch_add_relaxed(&router_cell(r)->refused[q->strategy],
+					  1);
+		}
+	} else {
+		larder_fill_abandon(r->cache, &w->fill);
+	}
+	free(bytes);
+	if (tags)
+		free(tags->text.bytes);
+	free(tags);
+	return version;
+}
