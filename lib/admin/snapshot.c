@@ -312,12 +312,12 @@ static uint32_t stored_by(const struct segment *s, uint64_t version)
 void larder_snapshot_info(const struct segment *s, const struct snapshot *snap,
 			  uint64_t now_ms, struct larder_info *info)
 {
-	uint64_t since = now_ms - s->sb->created_ms;
+	uint64_t since = clock_since(now_ms, s->sb->created_ms);
 	struct larder_info full = {
 		.size_of = info->size_of,
 		.n_value = snap->n_value,
 		.version = snap->version,
-		.age_ms = since > snap->born_ms ? since - snap->born_ms : 0,
+		.age_ms = clock_since(since, snap->born_ms),
 		.soft_left_ms = UINT64_MAX,
 		.ttl_left_ms = UINT64_MAX,
 		.cost_ns = snap->cost_ns,

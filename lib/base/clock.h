@@ -12,6 +12,15 @@
 
 uint64_t larder_clock_ms(void);
 
+/* Milliseconds from @then to @now, as larder_clock_ms() tells them; 0 if @then
+ * is still to come: the clock went back. Either may have wrapped below 0. */
+static inline uint64_t clock_since(uint64_t now, uint64_t then)
+{
+	uint64_t since = now - then;
+
+	return since >> 63 ? 0 : since;
+}
+
 /* CLOCK_MONOTONIC at full resolution. */
 uint64_t larder_clock_ns(void);
 

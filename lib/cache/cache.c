@@ -103,7 +103,8 @@ void larder_count_hit(struct worker *w, const struct lookup *found)
 void larder_info_fill(struct worker *w, const struct entry_view *v,
 		      struct larder_info *info)
 {
-	uint64_t now = larder_clock_ms(), since = now - w->s->sb->created_ms;
+	uint64_t now = larder_clock_ms();
+	uint64_t since = clock_since(now, w->s->sb->created_ms);
 	uint64_t born = entry_born_ms(v->e), version = v->e->version;
 	uint32_t slot = (uint32_t)(version >> 52);
 	size_t n = info->size_of;
@@ -111,7 +112,7 @@ void larder_info_fill(struct worker *w, const struct entry_view *v,
 		.size_of = n,
 		.n_value = v->n_value,
 		.version = version,
-		.age_ms = since > born ? since - born : 0,
+		.age_ms = clock_since(since, born),
 		.soft_left_ms = UINT64_MAX,
 		.ttl_left_ms = UINT64_MAX,
 		.cost_ns = v->cost_ns,

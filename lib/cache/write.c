@@ -136,7 +136,7 @@ static int prepare(struct worker *w, struct store *st)
 	if (result)
 		return result;
 	e = entry_at(s, st->unit);
-	born = larder_clock_ms() - s->sb->created_ms;
+	born = clock_since(larder_clock_ms(), s->sb->created_ms);
 	e->born_key = born & STAMP_MASK;
 	larder_entry_write(s, e, &st->plan, st->stamp);
 	e->version = st->version = next_version(w);
