@@ -261,8 +261,15 @@ static bool spare_for_cost(struct worker *w, const struct candidate *c)
 	return per_kib > 2 * typical && random_next(&w->random) % 3;
 }
 
+/* Leased units, sorted: evicting them would lose entries and free nothing. */
+struct leased {
+	uint32_t *units;
+	uint32_t n;
+};
+
 /* The probation hand: 1 if an entry was evicted, 0 if none is there. */
-static int sweep_probation(struct worker *w, unsigned class)
+static int sweep_probation(struct worker *w, unsigned class,
+			   const struct leased *leased)
 {
 	struct segment *s = w->s;
 	struct pool *pool = &s->pools[class];
@@ -291,6 +298,9 @@ static int sweep_probation(struct worker *w, unsigned class)
 		case MET_ENTRY:
 			break;
 		}
+		if (unlikely(leased->n) && !c.doomed &&
+		    larder_hazard_has(leased->units, leased->n, unit))
+			continue;
 		if (!c.doomed && (reference_get(c.g, (unsigned)c.slot) >=
 					  PROMOTE_REFERENCES ||
 				  (adaptive(s) && since >= FLOOR_VICTIMS))) {
@@ -314,7 +324,8 @@ static int sweep_probation(struct worker *w, unsigned class)
 	return 0;
 }
 
-static int sweep_main(struct worker *w, unsigned class)
+static int sweep_main(struct worker *w, unsigned class,
+		      const struct leased *leased)
 {
 	struct segment *s = w->s;
 	struct pool *pool = &s->pools[class];
@@ -343,6 +354,9 @@ static int sweep_main(struct worker *w, unsigned class)
 		case MET_ENTRY:
 			break;
 		}
+		if (unlikely(leased->n) && !c.doomed &&
+		    larder_hazard_has(leased->units, leased->n, unit))
+			continue;
 		references = reference_get(c.g, (unsigned)c.slot);
 		if (!c.doomed && references &&
 		    !(adaptive(s) && spared >= MAIN_PATIENCE)) {
@@ -361,7 +375,8 @@ static int sweep_main(struct worker *w, unsigned class)
 
 /* One entry of the class. A part whose hand came back empty had a wrong count:
  * it is set right, and the other part is tried. */
-static int evict_one(struct worker *w, unsigned class)
+static int evict_one(struct worker *w, unsigned class,
+		     const struct leased *leased)
 {
 	struct pool *pool = &w->s->pools[class];
 	uint64_t n_probation = load_relaxed(&pool->n_probation);
@@ -369,24 +384,25 @@ static int evict_one(struct worker *w, unsigned class)
 	uint64_t target = pool_target(w->s, pool, n_probation + n_main);
 
 	if (n_probation && (n_probation >= target || !n_main)) {
-		if (sweep_probation(w, class))
+		if (sweep_probation(w, class, leased))
 			return 1;
 		if (next_marked(w->s, class, w->s->probation_bits, 0) == 0)
 			store_relaxed(&pool->n_probation, 0);
 	}
-	if (sweep_main(w, class))
+	if (sweep_main(w, class, leased))
 		return 1;
 	if (next_marked(w->s, class, w->s->main_bits, 0) == 0)
 		store_relaxed(&pool->n_main, 0);
-	return sweep_probation(w, class);
+	return sweep_probation(w, class, leased);
 }
 
-uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n)
+static uint32_t evict(struct worker *w, unsigned class, uint32_t n,
+		      const struct leased *leased)
 {
 	uint32_t done = 0;
 
 	larder_pin(w);
-	while (done < n && evict_one(w, class)) {
+	while (done < n && evict_one(w, class, leased)) {
 		done++;
 		/* A fresh section for each: a long one would hold the epoch. */
 		larder_hazard_clear(w, HAZARD_OLD);
@@ -398,13 +414,30 @@ uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n)
 	return done;
 }
 
+uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n)
+{
+	struct segment *s = w->s;
+	struct leased leased = {
+		.units = malloc(sizeof(uint32_t) * s->n_slots * N_USER_HAZARDS),
+	};
+	uint32_t done;
+
+	if (leased.units)
+		leased.n = larder_lease_snapshot(s, leased.units);
+	done = evict(w, class, n, &leased);
+	free(leased.units);
+	return done;
+}
+
 bool larder_evict_any(struct worker *w, unsigned preferred)
 {
 	struct segment *s = w->s;
+	/* What is wanted is one entry less, not its memory. */
+	const struct leased none = {0};
 	unsigned most = preferred;
 	uint64_t most_n = 0;
 
-	if (larder_evict(w, preferred, 1))
+	if (evict(w, preferred, 1, &none))
 		return true;
 	for (unsigned c = 0; c < MAX_CLASSES; c++) {
 		uint64_t n = load_relaxed(&s->pools[c].n_probation) +
@@ -415,7 +448,7 @@ bool larder_evict_any(struct worker *w, unsigned preferred)
 			most = c;
 		}
 	}
-	return most != preferred && larder_evict(w, most, 1);
+	return most != preferred && evict(w, most, 1, &none);
 }
 
 uint32_t larder_evict_batch(struct worker *w, unsigned class)

@@ -28,7 +28,8 @@ enum evict_reason {
 	EVICT_INVALID
 };
 
-/* Evict up to n entries of a class; how many went. Not pinned. */
+/* Evict up to n entries of a class, to have their memory: leased ones stay. How
+ * many went. Not pinned. */
 uint32_t larder_evict(struct worker *w, unsigned class, uint32_t n);
 
 /* Evict one entry of the fullest pool. Not pinned. */

@@ -446,6 +446,26 @@ static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
 	return false;
 }
 
+/* Is memory of the window leased? Its entries would be lost and the window not
+ * had, for as long as the lease lasts. */
+static bool window_leased(struct segment *s, uint32_t first, uint32_t n,
+			  struct ripeness *r)
+{
+	uint64_t word = load_acquire(&s->page_words[first]);
+	uint32_t head;
+
+	r->n_hazards = larder_lease_snapshot(s, r->hazards);
+	if (!r->n_hazards)
+		return false;
+	/* A run that began before the window: its entry is named by its head.
+	 */
+	if (larder_page_in_run(s, first, word, &head) &&
+	    larder_hazard_has(r->hazards, r->n_hazards,
+			      page_first_unit(s, head)))
+		return true;
+	return window_held(s, first, n, r);
+}
+
 static void undo_window(struct worker *w, uint32_t first, uint32_t n)
 {
 	for (uint32_t page = first; page < first + n; page++) {
@@ -475,6 +495,10 @@ static bool take_window(struct worker *w, uint32_t first, uint32_t n)
 
 	if (!r.hazards)
 		return false;
+	if (window_leased(s, first, n, &r)) {
+		free(r.hazards);
+		return false;
+	}
 	for (int pass = 0; pass < 4 && result == SOME_LEFT; pass++) {
 		if (pass)
 			larder_grace(w, PATIENCE_URGENT_MS);

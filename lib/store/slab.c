@@ -260,6 +260,9 @@ static int alloc_run(struct worker *w, uint64_t n_bytes, uint32_t *unit,
 
 	larder_slab_reclaim(w, false, PATIENCE_MS);
 	for (int round = 0; round < 4 && !claimed; round++) {
+		/* What the dead had leased stands in every window's way. */
+		if (round > 0)
+			larder_slots_recover(w, round == 3);
 		claimed = larder_run_claim(w, n, round > 0, &head);
 		if (!claimed && round == 0) {
 			larder_slab_reclaim(w, true, PATIENCE_MS);

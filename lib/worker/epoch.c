@@ -29,7 +29,8 @@ static bool barrier(struct segment *s)
 /*
  * Has this pin stood still for patience_ms, as far as this process saw? The
  * memory of it is private and racy between our threads: a mistake expels
- * somebody early, who then retries.
+ * somebody early, who then retries. So does a clock that went back: better
+ * than waiting until it is there again.
  */
 static bool stuck(struct segment *s, uint32_t i, uint64_t pin,
 		  uint64_t patience_ms)
@@ -125,15 +126,14 @@ static int compare_units(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* [HAZ.2] Read after the epoch by which the caller judges. */
-uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units)
+static uint32_t hazards_of(struct segment *s, unsigned n_each, uint32_t *units)
 {
 	uint32_t n_slots =
 		(uint32_t)min_u64(load_acquire(&s->hot->hiwater), s->n_slots);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < n_slots; i++)
-		for (unsigned k = 0; k < N_HAZARDS; k++) {
+		for (unsigned k = 0; k < n_each; k++) {
 			uint64_t unit = load_acquire(&s->slots[i].hazard[k]);
 
 			if (unit)
@@ -141,6 +141,17 @@ uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units)
 		}
 	qsort(units, n, sizeof *units, compare_units);
 	return n;
+}
+
+/* [HAZ.2] Read after the epoch by which the caller judges. */
+uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units)
+{
+	return hazards_of(s, N_HAZARDS, units);
+}
+
+uint32_t larder_lease_snapshot(struct segment *s, uint32_t *units)
+{
+	return hazards_of(s, N_USER_HAZARDS, units);
 }
 
 bool larder_hazard_has(const uint32_t *units, uint32_t n, uint32_t unit)

@@ -120,6 +120,9 @@ bool larder_epoch_advance(struct worker *w, uint64_t patience_ms);
 /* Sorted units under hazard by anybody, as of now; @units has room for
  * n_slots * N_HAZARDS. The epoch is to be read before [HAZ.2]. */
 uint32_t larder_hazard_snapshot(struct segment *s, uint32_t *units);
+/* The same of leases alone: units that are not had by unlinking them. A hint,
+ * for whoever chooses what to evict. */
+uint32_t larder_lease_snapshot(struct segment *s, uint32_t *units);
 bool larder_hazard_has(const uint32_t *units, uint32_t n, uint32_t unit);
 
 enum { PATIENCE_MS = 100, PATIENCE_URGENT_MS = 4 };
