@@ -5,6 +5,7 @@
  * reads files and asks the kernel, and changes nothing.
  */
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -103,17 +104,22 @@ static void look_at_shm(struct examination *x)
 		say(x, "/dev/shm", FINE, NULL,
 		    "%s of %s are free for a segment of %s", available, total,
 		    want);
-	if (access("/dev/shm", W_OK | X_OK))
+	if (v.f_flag & ST_RDONLY)
+		say(x, "/dev/shm access", HURTS,
+		    "mount -o remount,rw /dev/shm, or give segments a path "
+		    "elsewhere",
+		    "it is mounted read-only");
+	else if (access("/dev/shm", W_OK | X_OK))
 		say(x, "/dev/shm access", HURTS,
 		    "chmod 1777 /dev/shm, or give segments a path elsewhere",
 		    "this user may not create files there: %s",
 		    strerror(errno));
-	if (v.f_flag & ST_RDONLY)
-		say(x, "/dev/shm access", HURTS, "remount it read-write",
-		    "it is mounted read-only");
+	else
+		say(x, "/dev/shm access", FINE, NULL,
+		    "this user may create files there");
 }
 
-/* The last word on a key in systemd's drop-in order is good enough to warn. */
+/* The last word on RemoveIPC in this file, if it says one. */
 static void scan_logind(const char *path, char *value, size_t n)
 {
 	FILE *f = fopen(path, "re");
@@ -122,14 +128,78 @@ static void scan_logind(const char *path, char *value, size_t n)
 	while (f && fgets(line, sizeof line, f)) {
 		char *at = line + strspn(line, " \t");
 
-		if (strncmp(at, "RemoveIPC=", 10))
+		if (strncmp(at, "RemoveIPC", 9))
 			continue;
-		at += 10;
+		at += 9 + strspn(at + 9, " \t");
+		if (*at != '=')
+			continue;
+		at += 1 + strspn(at + 1, " \t");
 		at[strcspn(at, " \t\r\n")] = '\0';
 		snprintf(value, n, "%s", at);
 	}
 	if (f)
 		fclose(f);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool later(const char *path, const char *other)
+{
+	return strcmp(base_name(path), base_name(other)) > 0;
+}
+
+/*
+ * As systemd reads it: one main file, then the drop-ins of all folders in the
+ * order of their names, each name from the first folder that has it.
+ */
+static void read_logind(char *value, size_t n)
+{
+	static const char *const folders[] = {"/etc", "/run", "/usr/lib"};
+	char path[64];
+	glob_t found = {0};
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "%s/systemd/logind.conf",
+			 folders[i]);
+		if (access(path, R_OK))
+			continue;
+		scan_logind(path, value, n);
+		break;
+	}
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "%s/systemd/logind.conf.d/*.conf",
+			 folders[i]);
+		glob(path, i ? GLOB_APPEND : 0, NULL, &found);
+	}
+	/* Insertion keeps those of one name in the order of their folders. */
+	for (size_t i = 1; i < found.gl_pathc; i++)
+		for (size_t k = i;
+		     k > 0 && later(found.gl_pathv[k - 1], found.gl_pathv[k]);
+		     k--) {
+			char *path_k = found.gl_pathv[k];
+
+			found.gl_pathv[k] = found.gl_pathv[k - 1];
+			found.gl_pathv[k - 1] = path_k;
+		}
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (!i || later(found.gl_pathv[i], found.gl_pathv[i - 1]))
+			scan_logind(found.gl_pathv[i], value, n);
+	globfree(&found);
+}
+
+static bool is_no(const char *value)
+{
+	static const char *const noes[] = {"0", "no", "n", "false", "f", "off"};
+
+	for (size_t i = 0; i < sizeof noes / sizeof noes[0]; i++)
+		if (!strcasecmp(value, noes[i]))
+			return true;
+	return false;
 }
 
 static void look_at_logind(struct examination *x)
@@ -141,12 +211,8 @@ static void look_at_logind(struct examination *x)
 		    "no systemd runs here, so no logind removes segments");
 		return;
 	}
-	scan_logind("/usr/lib/systemd/logind.conf", value, sizeof value);
-	scan_logind("/etc/systemd/logind.conf", value, sizeof value);
-	scan_logind("/etc/systemd/logind.conf.d/larder.conf", value,
-		    sizeof value);
-	if (!strcasecmp(value, "no") || !strcasecmp(value, "false") ||
-	    !strcmp(value, "0"))
+	read_logind(value, sizeof value);
+	if (is_no(value))
 		say(x, "RemoveIPC", FINE, NULL,
 		    "logind leaves /dev/shm alone when users log out");
 	else if (geteuid() < 1000)
