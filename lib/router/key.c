@@ -45,46 +45,92 @@ static void put_string(struct text *t, const char *s)
 		router_text_string(t, s);
 }
 
-static void put_set(struct text *t, const struct router_capabilities *c,
-		    uint64_t set)
+/*
+ * Capabilities are written once, by name; sets of them as bits, numbered as
+ * they were written. Only those that somebody wants or has are numbered, so
+ * that one with a strength of 0 changes no key.
+ */
+static uint64_t used_capabilities(const struct router_request *q)
 {
-	put_number(t, (uint64_t)__builtin_popcountll(set));
-	for (; set; set &= set - 1)
-		put_string(t, c->name[__builtin_ctzll(set)]);
+	uint64_t used = 0;
+
+	for (unsigned i = 0; i < q->n_agents; i++)
+		used |= q->agents[i].required | q->agents[i].preferred;
+	for (unsigned k = 0; k < q->n_models; k++)
+		used |= q->models[k].strong;
+	return used;
 }
 
-static void put_agents(struct text *t, const struct router_request *q)
+static void put_names(struct text *t, const struct router_capabilities *c,
+		      uint64_t used)
 {
+	put_number(t, (uint64_t)__builtin_popcountll(used));
+	for (; used; used &= used - 1)
+		put_string(t, c->name[__builtin_ctzll(used)]);
+}
+
+/* The bits of @set at the places of @used, moved together. */
+static uint64_t renumbered(uint64_t set, uint64_t used)
+{
+	uint64_t moved = 0;
+
+	if (!(used & (used + 1)))
+		return set; /* they are together */
+	for (uint64_t bit = 1; used; used &= used - 1, bit <<= 1)
+		if (set & used & -used)
+			moved |= bit;
+	return moved;
+}
+
+/* What an agent's or a model's numbers are, in one piece. */
+struct agent_numbers {
+	uint64_t status, required, preferred, min_context;
+};
+struct model_numbers {
+	uint64_t from_catalog, context, capacity, strong;
+};
+
+static void put_agents(struct text *t, const struct router_request *q,
+		       uint64_t used)
+{
+	put_names(t, &q->capabilities, used);
 	for (unsigned i = 0; i < q->n_agents; i++) {
 		const struct router_agent *a = &q->agents[i];
+		struct agent_numbers n = {
+			.status = 2,
+			.required = renumbered(a->required, used),
+			.preferred = renumbered(a->preferred, used),
+			.min_context = a->min_context_length};
 
 		put_string(t, a->id);
-		put_number(t, a->status == ROUTER_ONLINE ? a->from_catalog : 2);
-		if (a->status != ROUTER_ONLINE)
+		if (a->status != ROUTER_ONLINE) {
+			put_number(t, n.status);
 			continue;
-		put_set(t, &q->capabilities, a->required);
-		put_set(t, &q->capabilities, a->preferred);
-		put_number(t, a->min_context_length);
+		}
+		n.status = a->from_catalog;
+		router_text_add(t, (const char *)&n, sizeof n);
 		put_string(t, a->pinned);
 	}
 }
 
-static void put_models(struct text *t, const struct router_request *q)
+static void put_models(struct text *t, const struct router_request *q,
+		       uint64_t used)
 {
+	put_names(t, &q->capabilities, used);
 	for (unsigned k = 0; k < q->n_models; k++) {
 		const struct router_model *m = &q->models[k];
+		const struct model_numbers n = {
+			.from_catalog = m->from_catalog,
+			.context = m->context_length,
+			.capacity = q->strategy == ROUTER_OPTIMAL
+					    ? m->max_concurrent
+					    : 0,
+			.strong = renumbered(m->strong, used)};
 
 		put_string(t, m->id);
-		put_number(t, m->from_catalog);
-		put_number(t, m->context_length);
-		put_number(t, q->strategy == ROUTER_OPTIMAL ? m->max_concurrent
-							    : 0);
-		put_number(t, (uint64_t)__builtin_popcountll(m->strong));
-		for (uint64_t set = m->strong; set; set &= set - 1) {
-			put_string(t,
-				   q->capabilities.name[__builtin_ctzll(set)]);
+		router_text_add(t, (const char *)&n, sizeof n);
+		for (uint64_t set = m->strong; set; set &= set - 1)
 			put_double(t, m->strength[__builtin_ctzll(set)]);
-		}
 	}
 }
 
@@ -116,14 +162,16 @@ int router_key(struct router *r, const struct router_request *q,
 	       char key[ROUTER_KEY_BYTES], size_t *n_key)
 {
 	char agents[33], models[33], load[33];
+	uint64_t used = used_capabilities(q);
 	struct text t = {0};
 	int n;
 
-	put_agents(&t, q);
+	router_text_reserve(&t, 96 * (q->n_agents + q->n_models) + 1024);
+	put_agents(&t, q, used);
 	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
 			  agents);
 	t.n = 0;
-	put_models(&t, q);
+	put_models(&t, q, used);
 	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
 			  models);
 	t.n = 0;
