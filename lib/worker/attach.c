@@ -280,7 +280,7 @@ static int copy_options(const struct larder_open_options *given,
 	c = h->options.create;
 	if (h->options.flags &
 	    ~(unsigned)(LARDER_OPEN_CREATE | LARDER_OPEN_RECREATE |
-			LARDER_OPEN_HUGE))
+			LARDER_OPEN_HUGE | LARDER_OPEN_POPULATE))
 		return -EINVAL;
 	h->create.size_of = sizeof h->create;
 	if (c) {
@@ -322,6 +322,12 @@ static int handle_new(const struct larder_open_options *options,
 	return 0;
 }
 
+#ifdef MADV_POPULATE_WRITE
+enum { POPULATE_WRITE = MADV_POPULATE_WRITE };
+#else
+enum { POPULATE_WRITE = 23 };		/* Linux 5.14 */
+#endif
+
 static void ask_for_huge_pages(struct segment *s)
 {
 	/* Neither changes a setting of the system; either may say no. */
@@ -340,6 +346,9 @@ static int finish(struct larder *h, struct segment *s, struct larder **result)
 	store_release(&h->segment, s);
 	if (h->options.flags & LARDER_OPEN_HUGE)
 		ask_for_huge_pages(s);
+	if (h->options.flags & LARDER_OPEN_POPULATE)
+		madvise(s->base, s->bytes,
+			POPULATE_WRITE); /* or faults later */
 	error = publish(h);
 	if (error) {
 		larder_segment_drop(s);

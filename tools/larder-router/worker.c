@@ -369,6 +369,9 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 					       .feedback_weight =
 						       s->feedback_weight,
 					       .never_cache = s->no_cache};
+	/* Requests should not pay for what a start can. */
+	const struct larder_open_options open_options = {
+		.size_of = sizeof open_options, .flags = LARDER_OPEN_POPULATE};
 	struct worker w = {.api = {.settings = s}};
 	struct larder_region region;
 	const union MHD_DaemonInfo *info;
@@ -382,7 +385,7 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 	signal(SIGPIPE, SIG_IGN);
 	if (getppid() != master)
 		return 0;
-	error = larder_open(s->segment, NULL, &w.cache);
+	error = larder_open(s->segment, &open_options, &w.cache);
 	if (!error)
 		error = router_open(w.cache, &options, &w.api.router);
 	if (!error)
