@@ -150,6 +150,9 @@ bool router_unpack(const struct router_request *q, const void *bytes, size_t n,
 	struct packed_head head;
 	struct packed_line line;
 	const unsigned char *at = bytes;
+	unsigned n_names = q->capabilities.n;
+	uint64_t names =
+		n_names < 64 ? (UINT64_C(1) << n_names) - 1 : UINT64_MAX;
 
 	if (n != sizeof head + q->n_agents * sizeof line)
 		return false;
@@ -162,6 +165,7 @@ bool router_unpack(const struct router_request *q, const void *bytes, size_t n,
 		memcpy(&line, at, sizeof line);
 		if (line.model >= (int)q->n_models || line.method > 2 ||
 		    line.reason > ROUTER_REASON_PIN_UNKNOWN ||
+		    (line.missing & ~names) ||
 		    (line.model >= 0 && q->balance_load &&
 		     line.method == ROUTER_AUTO && q->models[line.model].full))
 			return false;

@@ -168,7 +168,18 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Every capability that occurs, sorted, once. */
+static bool is_online(const json_t *agent)
+{
+	const char *status =
+		json_string_value(json_object_get(agent, "status"));
+
+	return !status || !strcmp(status, "online");
+}
+
+/* Every capability that can count, sorted, once. Neither a strength of 0 nor
+ * what an agent that is not online wants is in the key, so they must not be
+ * here either: a stored answer names capabilities by their place in this list.
+ */
 static int collect_capabilities(const json_t *agents, const json_t *models,
 				struct router_capabilities *c,
 				struct router_error *e)
@@ -195,6 +206,8 @@ static int collect_capabilities(const json_t *agents, const json_t *models,
 	} while (0)
 	json_array_foreach(agents, i, item)
 	{
+		if (!is_online(item))
+			continue;
 		json_array_foreach(
 			json_object_get(item, "required_capabilities"), k, one)
 			TAKE(json_string_value(one));
@@ -205,7 +218,8 @@ static int collect_capabilities(const json_t *agents, const json_t *models,
 	json_array_foreach(models, i, item)
 	{
 		json_object_foreach(json_object_get(item, "capabilities"), name,
-				    one) TAKE(name);
+				    one) if (json_number_value(one) > 0)
+			TAKE(name);
 	}
 #undef TAKE
 	qsort(all, n, sizeof *all, by_text);
@@ -278,11 +292,13 @@ static void take_model(const struct router_capabilities *c, const json_t *item,
 	m->success = 8;
 	json_object_foreach(json_object_get(item, "capabilities"), name, v)
 	{
-		unsigned k = capability(c, name);
+		unsigned k;
 
+		if (!(json_number_value(v) > 0))
+			continue;
+		k = capability(c, name);
 		m->strength[k] = json_number_value(v);
-		if (m->strength[k] > 0)
-			m->strong |= UINT64_C(1) << k;
+		m->strong |= UINT64_C(1) << k;
 	}
 }
 
@@ -296,10 +312,12 @@ static void take_agent(const struct router_capabilities *c, const json_t *item,
 	a->id = json_string_value(json_object_get(item, "id"));
 	a->name = name_of(item);
 	a->pinned = json_string_value(json_object_get(item, "model_id"));
-	a->required = capability_set(
-		c, json_object_get(item, "required_capabilities"));
-	a->preferred = capability_set(
-		c, json_object_get(item, "preferred_capabilities"));
+	if (is_online(item)) {
+		a->required = capability_set(
+			c, json_object_get(item, "required_capabilities"));
+		a->preferred = capability_set(
+			c, json_object_get(item, "preferred_capabilities"));
+	}
 	a->min_context_length = count_of(item, "min_context_length", 0);
 	a->position = position;
 	a->from_catalog = from_catalog;

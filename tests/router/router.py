@@ -41,6 +41,29 @@ def names_come_from_the_request_and_order_too():
         assert names == ["a", "renamed"], names
 
 
+def what_cannot_count_moves_nothing():
+    """Requests with one key, whose capabilities are not the same list."""
+    def body(strengths, offline):
+        return {"strategy": "optimal",
+                "agents": [{"id": "a", "required_capabilities": ["math"]},
+                           {"id": "b", "required_capabilities": ["coding"]},
+                           {"id": "c", "status": "offline",
+                            "required_capabilities": offline}],
+                "models": [{"id": "m", "context_length": 1, "max_concurrent": 9,
+                            "capabilities": {"coding": 0.5, **strengths}}]}
+
+    with Server() as s:
+        for first, second in (({"aa": 0, "bb": 0}, ["ab"]), ({}, [])), \
+                (({}, []), ({"aa": 0.0}, ["ab", "ac"])):
+            s.ask("POST", "cache/invalidate", {"all": True})
+            for kind, (strengths, offline) in ("miss", first), ("hit", second):
+                r, data = s.ask("POST", "auto-assign-all",
+                                body(strengths, offline))
+                assert r.getheader("X-Larder") == kind
+                missing = [a["missing_required"] for a in data["assignments"]]
+                assert missing == [["math"], [], []], missing
+
+
 def errors_are_problems_with_a_pointer():
     cases = [("{", 400, None), ('{"strategy":"x"}', 422, "/strategy"),
              ('{"agents":[{"id":"a"},{}]}', 422, "/agents/1"),
@@ -246,6 +269,7 @@ def metrics_count_for_the_whole_group():
 
 TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          names_come_from_the_request_and_order_too,
+         what_cannot_count_moves_nothing,
          errors_are_problems_with_a_pointer, etags_guard_changes,
          a_deleted_model_is_served_by_no_worker,
          load_fills_a_model_and_leaves_it_out,
