@@ -64,6 +64,23 @@ static int extend(const struct segment *s, struct snapshot *snap, uint64_t n)
 	return 0;
 }
 
+/* Have the copy hold n more bytes of the object, from @from on; *at is where
+ * they are in the copy. */
+static int append(const struct segment *s, struct snapshot *snap, uint64_t from,
+		  uint64_t n, uint64_t *at)
+{
+	if (from > snap->object_bytes || n > snap->object_bytes - from)
+		return SNAPSHOT_BAD;
+	if (!ensure(snap, snap->n_bytes + n))
+		return -ENOMEM;
+	larder_copy_unstable(
+		snap->bytes + snap->n_bytes,
+		(const unsigned char *)entry_at(s, snap->unit) + from, n);
+	*at = snap->n_bytes;
+	snap->n_bytes += n;
+	return 0;
+}
+
 static int bad(struct snapshot *snap, const char *why)
 {
 	snap->why = why;
@@ -79,26 +96,25 @@ static uint64_t take_u64(const struct snapshot *snap, uint64_t *at)
 	return v;
 }
 
-/* The tag block at *at, which is moved behind it. */
+/* The tag block at @from of the object; *texts_at in the copy. */
 static int read_tags(const struct segment *s, struct snapshot *snap,
-		     uint64_t *at, uint64_t *texts_at)
+		     uint64_t from, uint64_t *texts_at)
 {
 	struct tag_block block;
-	uint64_t end;
-	int result = extend(s, snap, *at + sizeof block);
+	uint64_t at;
+	int result = append(s, snap, from, sizeof block, &at);
 
 	if (result)
 		return result == SNAPSHOT_BAD
 			       ? bad(snap, "its tags reach past its object")
 			       : result;
-	memcpy(&block, snap->bytes + *at, sizeof block);
+	memcpy(&block, snap->bytes + at, sizeof block);
 	if (block.n_tags > LARDER_TAGS_MAX || block.n_tags == 0)
 		return bad(snap, "its number of tags is out of range");
 	if (block.n_mask < 8 || (block.n_mask & (block.n_mask - 1)))
 		return bad(snap, "its tag mask is no power of two");
-	*texts_at = *at + sizeof block + block.n_mask;
-	end = *texts_at + block.n_texts;
-	result = extend(s, snap, end);
+	result = append(s, snap, from + sizeof block,
+			(uint64_t)block.n_mask + block.n_texts, &at);
 	if (result)
 		return result == SNAPSHOT_BAD
 			       ? bad(snap, "its tags reach past its object")
@@ -106,7 +122,7 @@ static int read_tags(const struct segment *s, struct snapshot *snap,
 	snap->n_tags = block.n_tags;
 	snap->n_texts = block.n_texts;
 	snap->n_mask = block.n_mask;
-	*at = end;
+	*texts_at = at + block.n_mask;
 	return 0;
 }
 
@@ -156,11 +172,6 @@ static int parse(const struct segment *s, struct snapshot *snap)
 		snap->soft_ms = take_u64(snap, &at);
 	if (snap->flags & ENTRY_COST)
 		snap->cost_ns = take_u64(snap, &at);
-	if (snap->flags & ENTRY_TAGS) {
-		result = read_tags(s, snap, &at, &texts_at);
-		if (result)
-			return result;
-	}
 	if (snap->n_key < LARDER_KEY_MIN || snap->n_key > LARDER_KEY_MAX)
 		return bad(snap, "its key's length is out of range");
 	key_at = at;
@@ -175,6 +186,14 @@ static int parse(const struct segment *s, struct snapshot *snap)
 		return bad(snap, "its value reaches past its object");
 	if (snap->n_value > s->sb->value_max)
 		return bad(snap, "its value is larger than any may be");
+	if (snap->flags & ENTRY_TAGS) {
+		result = read_tags(
+			s, snap,
+			entry_tags_offset(snap->value_offset + snap->n_value),
+			&texts_at);
+		if (result)
+			return result;
+	}
 	snap->key = snap->bytes + key_at;
 	if (texts_at) {
 		snap->texts = snap->bytes + texts_at;

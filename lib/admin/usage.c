@@ -22,12 +22,10 @@ static void add_live(const struct segment *s, uint32_t unit, uint64_t object,
 		     struct tally *t)
 {
 	struct entry_view v;
-	uint64_t bytes;
 
 	if (!larder_entry_view(s, unit, &v))
 		return;
-	bytes = (uint64_t)(v.value - (const unsigned char *)v.e) + v.n_value;
-	t->bytes_requested += min_u64(bytes, object);
+	t->bytes_requested += min_u64(v.n_bytes, object);
 	t->bytes_values += min_u64((uint64_t)v.n_key + v.n_value, object);
 	if (v.flags & LARDER_KEEP)
 		t->bytes_kept += object;

@@ -90,8 +90,9 @@ static inline bool equal_bytes(const unsigned char *a, const unsigned char *b,
 
 /*
  * The usual hit, in as few instructions as it can be done: an entry without
- * optional fields, stamped since the last invalidation, the first slot of its
- * tag. Anything else, and any doubt, is left to read_copy(): false.
+ * optional fields but tags, stamped since the last invalidation, the first slot
+ * of its hash's tag. Anything else, and any doubt, is left to read_copy():
+ * false.
  *
  * The count matters beyond its own time. A get waits for two lines of memory,
  * and how many gets wait at once is how many fit the processor's window.
@@ -127,8 +128,9 @@ get_usual(struct worker *w, const void *key, size_t n_key, uint64_t hash,
 	stamp = load_acquire(&e->flags_stamp);
 	offset = align_up(ENTRY_FIXED + n_key, 8);
 	size = e->n_value;
-	/* No flags, and not older than now: one comparison says both, and that
-	 * the segment is not closed. */
+	/* No flags but that of tags, and not older than now, which says too
+	 * that the segment is not closed. */
+	stamp &= ~((uint64_t)ENTRY_TAGS << 48);
 	if (unlikely(stamp > STAMP_MASK || stamp < now ||
 		     e->born_key >> 48 != n_key || size > n_buffer ||
 		     offset + size > (uint64_t)(s->end_unit - slot_unit(word))
@@ -284,18 +286,10 @@ int larder_get_many(struct larder *h, struct larder_get_item *items,
 /* ------------------------------------------------------------------ */
 /* Leases                                                              */
 
-static uint32_t entry_units(const struct entry_view *v)
-{
-	uint64_t bytes =
-		(uint64_t)(v->value - (const unsigned char *)v->e) + v->n_value;
-
-	return (uint32_t)div_up(bytes, UNIT_BYTES);
-}
-
 int larder_lease_found(struct worker *w, const struct lookup *found,
 		       struct larder_view *view)
 {
-	uint32_t units = entry_units(&found->v);
+	uint32_t units = (uint32_t)div_up(found->v.n_bytes, UNIT_BYTES);
 	uint64_t leased = load_relaxed(&w->slot->leased_units);
 	uint64_t limit = (w->s->bytes >> UNIT_SHIFT) / 32;
 	unsigned k = 0;

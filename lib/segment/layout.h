@@ -28,7 +28,7 @@
 #include "base/hash.h"
 
 enum {
-	LAYOUT_VERSION = 1,
+	LAYOUT_VERSION = 2,
 	UNIT_BYTES = 64,
 	UNIT_SHIFT = 6,
 	MAX_CLASSES = 64,
@@ -327,9 +327,10 @@ static inline uint64_t header_word(unsigned state, uint32_t owner,
 
 /*
  * Entry: at a 64-byte unit. After the fixed part, in this order and only if
- * the flag says so: hard expiry, soft expiry, cost (8 bytes each), tags (struct
- * tag_block, mask, texts), then the key, then the value at the next multiple
- * of 8 (of 64 for a region).
+ * the flag says so: hard expiry, soft expiry, cost (8 bytes each), then the
+ * key, then the value at the next multiple of 8 (of 64 for a region), then, at
+ * the next multiple of 8 and if the flag says so, tags (struct tag_block, mask,
+ * texts). Last, so that a hit finds key and value where they are without tags.
  *
  *   field        written by                        read by
  *   header       CAS, under a hazard               sweeps

@@ -32,9 +32,14 @@ bool larder_entry_view_optional(const struct segment *s, uint32_t unit,
 		memcpy(&v->cost_ns, bytes + at, 8);
 		at += 8;
 	}
+	v->key = bytes + at;
+	at = entry_value_offset(at + v->n_key, v->flags);
+	v->value = bytes + at;
+	at += v->n_value;
 	if (v->flags & ENTRY_TAGS) {
 		struct tag_block block;
 
+		at = entry_tags_offset(at);
 		if (at + sizeof block > end)
 			return false;
 		memcpy(&block, bytes + at, sizeof block);
@@ -44,11 +49,9 @@ bool larder_entry_view_optional(const struct segment *s, uint32_t unit,
 		    (block.n_mask & (block.n_mask - 1)) || block.n_mask < 8)
 			return false;
 	}
-	v->key = bytes + at;
-	at = entry_value_offset(at + v->n_key, v->flags);
-	v->value = bytes + at;
+	v->n_bytes = at;
 	return v->n_key >= LARDER_KEY_MIN && v->n_key <= LARDER_KEY_MAX &&
-	       at + v->n_value <= end;
+	       at <= end;
 }
 
 /* Bytes of a Bloom mask for n tags: 16 to 32 bits a tag, 2 of them set, so that
@@ -95,7 +98,8 @@ uint64_t larder_entry_bytes(const struct entry_plan *p)
 	if (tags == UINT64_MAX)
 		return 0;
 	n += (p->hard_ms ? 8 : 0) + (p->soft_ms ? 8 : 0) + (p->cost_ns ? 8 : 0);
-	return entry_value_offset(n + tags + p->n_key, p->flags) + p->n_value;
+	n = entry_value_offset(n + p->n_key, p->flags) + p->n_value;
+	return tags ? entry_tags_offset(n) + tags : n;
 }
 
 static unsigned char *put_u64(unsigned char *to, uint64_t v)
@@ -113,8 +117,8 @@ static void set_mask_bit(unsigned char *mask, uint32_t n_mask, uint64_t random)
 	mask[bit / 8] |= (unsigned char)(1u << bit % 8);
 }
 
-static unsigned char *put_tags(const struct segment *s, unsigned char *to,
-			       const struct entry_plan *p)
+static void put_tags(const struct segment *s, unsigned char *to,
+		     const struct entry_plan *p)
 {
 	struct tag_block block = {.n_tags = (uint16_t)p->n_tags};
 	unsigned char *mask, *text;
@@ -123,10 +127,8 @@ static unsigned char *put_tags(const struct segment *s, unsigned char *to,
 		size_t n = tag_bytes(p);
 
 		memcpy(to, p->raw_tags, n);
-		return to + n;
+		return;
 	}
-	if (!p->n_tags)
-		return to;
 	block.n_mask = (uint16_t)mask_bytes(p->n_tags);
 	mask = to + sizeof block;
 	text = mask + block.n_mask;
@@ -144,7 +146,6 @@ static unsigned char *put_tags(const struct segment *s, unsigned char *to,
 	}
 	block.n_texts = (uint32_t)(text - mask) - block.n_mask;
 	memcpy(to, &block, sizeof block);
-	return text;
 }
 
 void larder_entry_write(const struct segment *s, struct entry *e,
@@ -162,7 +163,6 @@ void larder_entry_write(const struct segment *s, struct entry *e,
 	at = put_u64(at, p->hard_ms);
 	at = put_u64(at, p->soft_ms);
 	at = put_u64(at, p->cost_ns);
-	at = put_tags(s, at, p);
 	memcpy(at, p->key, p->n_key);
 	at += p->n_key;
 	offset = entry_value_offset((uint64_t)(at - (unsigned char *)e), flags);
@@ -171,6 +171,11 @@ void larder_entry_write(const struct segment *s, struct entry *e,
 		memcpy(at, p->value, p->n_value);
 	else
 		memset(at, 0, p->n_value);
+	if (flags & ENTRY_TAGS)
+		put_tags(s,
+			 (unsigned char *)e +
+				 entry_tags_offset(offset + p->n_value),
+			 p);
 }
 
 bool larder_entry_tag(const struct segment *s, const struct tag_block *tags,

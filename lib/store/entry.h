@@ -19,6 +19,7 @@ struct entry_view {
 	const struct tag_block *tags; /* NULL: none */
 	uint64_t hard_ms, soft_ms;    /* 0: none */
 	uint64_t cost_ns;
+	uint64_t n_bytes; /* of all of it, header included */
 	uint32_t n_value;
 	uint16_t n_key;
 	uint16_t flags;
@@ -44,10 +45,15 @@ static inline uint64_t entry_born_ms(const struct entry *e)
 	return e->born_key & STAMP_MASK;
 }
 
-/* Where key and value begin in an entry without optional fields. */
+/* Where the value begins, and the tags if there are any. */
 static inline uint64_t entry_value_offset(uint64_t key_end, unsigned flags)
 {
 	return align_up(key_end, flags & 8 /* LARDER_REGION */ ? 64 : 8);
+}
+
+static inline uint64_t entry_tags_offset(uint64_t value_end)
+{
+	return align_up(value_end, 8);
 }
 
 /* The general case of larder_entry_view(). */
@@ -78,9 +84,9 @@ static inline bool larder_entry_view(const struct segment *s, uint32_t unit,
 	v->key = e->rest;
 	value = entry_value_offset(ENTRY_FIXED + v->n_key, v->flags);
 	v->value = (const unsigned char *)e + value;
+	v->n_bytes = value + v->n_value;
 	return v->n_key >= 1 && v->n_key <= 1024 &&
-	       value + v->n_value <= (uint64_t)(s->end_unit - unit)
-					     << UNIT_SHIFT;
+	       v->n_bytes <= (uint64_t)(s->end_unit - unit) << UNIT_SHIFT;
 }
 
 /* What is to be written. */
