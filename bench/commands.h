@@ -10,6 +10,7 @@ int bench_compare(int argc, char **argv);
 int bench_latency(int argc, char **argv);
 int bench_scale(int argc, char **argv);
 int bench_overhead(int argc, char **argv);
+int bench_freshness(int argc, char **argv);
 int bench_router(int argc, char **argv);
 int bench_assign(int argc, char **argv);
 int bench_trace(int argc, char **argv);

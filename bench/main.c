@@ -23,6 +23,8 @@ static const struct subcommand {
 	{"scale", bench_scale, "throughput of 1 to N processes"},
 	{"overhead", bench_overhead,
 	 "bytes per entry, by value size, for the same data"},
+	{"freshness", bench_freshness,
+	 "what tags and invalidations cost; a dead leader's successor"},
 #ifdef BENCH_ROUTER
 	{"router", bench_router,
 	 "larder-router over HTTP, closed loop and open loop"},
