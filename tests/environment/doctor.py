@@ -182,13 +182,12 @@ def remove_ipc(folder):
         m.tree("/etc", files)
         return m
 
-    root = os.geteuid() == 0
     on = "[Login]\nRemoveIPC=yes\n"
     off = "[Login]\nRemoveIPC=no\n"
     finds("RemoveIPC", systemd(on), "RemoveIPC",
-          "note" if root else "would hurt", LOGIND, "RemoveIPC=no")
+          "note", LOGIND, "RemoveIPC=no")
     finds("RemoveIPC commented out", systemd("[Login]\n#RemoveIPC=no\n"),
-          "RemoveIPC", "note" if root else "would hurt")
+          "RemoveIPC", "note")
     finds("RemoveIPC=no", systemd(off), "RemoveIPC", "fine")
     finds("RemoveIPC=no in any drop-in", systemd(on, **{"10-ours": off}),
           "RemoveIPC", "fine")
@@ -197,7 +196,11 @@ def remove_ipc(folder):
           "fine")
     finds("RemoveIPC=yes in a later drop-in",
           systemd(off, **{"10-ours": off, "90-theirs": on}), "RemoveIPC",
-          "note" if root else "would hurt")
+          "note")
+    m = systemd(on)
+    m.program = ["setpriv", "--reuid=61001", "--clear-groups", LARDER]
+    finds("RemoveIPC, as an ordinary user", m, "RemoveIPC", "would hurt",
+          "system user", LOGIND)
     m = Machine(folder)
     m.tree("/run", {"none": ""})
     finds("no systemd", m, "RemoveIPC", "fine")
