@@ -7,7 +7,7 @@
  * its handle there while another thread may be closing it. A thread's own part,
  * its worker, is found through a thread-local array; it lies in memory that the
  * kernel wipes in a forked child (MADV_WIPEONFORK), so that the child finds
- * nothing there and attaches anew, without any fork hook being run.
+ * nothing there and attaches anew, even if no fork hook was run.
  *
  * Lock order: handles_lock, then a handle's lock.
  */
@@ -62,6 +62,10 @@ static void after_fork_child(void)
 			pthread_mutex_init(&handles[i]->lock, NULL);
 			larder_fill_forked(handles[i]);
 		}
+		/* Wiped by the kernel already. An emulator that only says that
+		 * it would must not let us act in our parent's slot. */
+		if (larder_workers[i] && larder_workers[i]->s)
+			memset(larder_workers[i], 0, sizeof *larder_workers[i]);
 	}
 }
 
