@@ -86,15 +86,21 @@ static void play_rally(struct larder *h, struct rally *r, uint32_t own)
 	}
 }
 
+/* Nothing else is mapped at this address from now on. */
+static bool take_room(uint64_t address)
+{
+	return mmap((void *)(uintptr_t)address, 4 * MIB, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		    0) != MAP_FAILED;
+}
+
 static int player(int i, void *context)
 {
 	struct rally *r = context;
 	struct larder *h;
 
 	/* Room for the segment where the parent has it is taken. */
-	if (mmap((void *)(uintptr_t)r->address[0], 4 * MIB, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-		 0) == MAP_FAILED)
+	if (!take_room(r->address[0]))
 		return 1;
 	need(larder_open(r->path, NULL, &h) == 0, "larder_open");
 	atomic_store(&r->address[1], address_of(r->path));
@@ -123,6 +129,14 @@ static int two_addresses(void)
 	}
 	need(larder_open(r->path, NULL, &h) == 0, "larder_open");
 	atomic_store(&r->address[0], address_of(r->path));
+	if (r->address[0] == r->address[1]) {
+		/* Where the child has it is taken here. */
+		larder_close(h);
+		need(take_room(r->address[1]) &&
+			     larder_open(r->path, NULL, &h) == 0,
+		     "another address");
+		atomic_store(&r->address[0], address_of(r->path));
+	}
 	play_rally(h, r, 0);
 	claim(reap(pid) == 0, "both play to the end");
 	claim(r->address[0] != r->address[1],
