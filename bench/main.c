@@ -33,6 +33,8 @@ static const struct subcommand {
 #ifdef BENCH_TRACE
 	{"trace", bench_trace,
 	 "miss ratios of recorded requests, beside other policies"},
+	{"costs", bench_costs,
+	 "computing time saved where results cost differently"},
 #endif
 	{"diff", bench_diff, "what changed between two reports in JSON"},
 };

@@ -22,9 +22,11 @@ static bool failed(const struct trace *t, const char *what, int error)
 }
 
 static bool replay(struct larder *cache, const struct trace *t,
-		   uint64_t *misses)
+		   struct library_run *run)
 {
-	*misses = 0;
+	struct larder_put_options put = {.size_of = sizeof put};
+
+	*run = (struct library_run){0};
 	for (uint64_t r = 0; r < t->n_requests; r++) {
 		uint64_t key = t->id[r], value = 0;
 		size_t n = 0;
@@ -38,10 +40,12 @@ static bool replay(struct larder *cache, const struct trace *t,
 		}
 		if (result != LARDER_MISS)
 			return failed(t, "get", result);
-		++*misses;
+		run->misses++;
+		put.cost_ns = t->cost_ns ? t->cost_ns[t->id[r]] : 0;
+		run->computed_ns += put.cost_ns;
 		value = ~key;
 		result = larder_put(cache, &key, sizeof key, &value,
-				    sizeof value, NULL);
+				    sizeof value, &put);
 		if (result != LARDER_OK)
 			return failed(t, "put", result);
 		/* As a server does it: now and then, between requests. */
@@ -51,8 +55,8 @@ static bool replay(struct larder *cache, const struct trace *t,
 	return true;
 }
 
-bool library_misses(const struct trace *t, uint32_t entries, unsigned policy,
-		    uint64_t *misses)
+bool library_run(const struct trace *t, uint32_t entries, unsigned policy,
+		 struct library_run *run)
 {
 	/* Room enough that the bound on entries decides, and nothing else. */
 	struct larder_create_options create = {
@@ -76,7 +80,7 @@ bool library_misses(const struct trace *t, uint32_t entries, unsigned policy,
 	close(fd);
 	if (result)
 		return failed(t, "opening the segment", result);
-	fine = replay(cache, t, misses);
+	fine = replay(cache, t, run);
 	if (fine && larder_usage(cache, &usage) == 0 &&
 	    usage.n_entries > (uint64_t)entries + 1) {
 		bench_complain("%s: %llu entries in a segment bounded to %u",

@@ -248,5 +248,6 @@ void trace_free(struct trace *trace)
 {
 	free(trace->id);
 	free(trace->name);
+	free(trace->cost_ns);
 	*trace = (struct trace){0};
 }

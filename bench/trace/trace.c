@@ -241,19 +241,19 @@ static bool run_trace(const struct options *o, const struct trace *t,
 		struct cell *cell = &cells->cell[cells->n];
 		uint32_t entries = entries_of(&o->size[i], t);
 		double n = (double)t->n_requests;
-		uint64_t misses;
+		struct library_run run;
 
 		if (entries < o->least)
 			continue;
 		bench_progress_step(&progress, "larder");
-		fine = library_misses(t, entries, o->policy, &misses);
+		fine = library_run(t, entries, o->policy, &run);
 		if (!fine)
 			break;
 		*cell = (struct cell){.trace = strdup(t->name),
 				      .n_requests = t->n_requests,
 				      .n_distinct = t->n_distinct,
 				      .entries = entries,
-				      .larder = (double)misses / n};
+				      .larder = (double)run.misses / n};
 		for (unsigned k = 0; k < n_trace_policies && fine; k++) {
 			bench_progress_step(&progress, trace_policies[k].name);
 			cell->ratio[k] =

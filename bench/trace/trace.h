@@ -20,6 +20,7 @@ struct trace {
 	uint32_t *id;
 	uint64_t n_requests;
 	uint32_t n_distinct;
+	uint64_t *cost_ns; /* of computing an id's value; NULL: unknown */
 };
 
 /* Keys as a reader finds them; numbered afterwards. */
@@ -84,8 +85,12 @@ uint64_t belady_misses(const struct trace *trace, uint32_t entries);
 
 /* The library itself, in a segment bounded to @entries: a get, and a put where
  * it missed. False: complained. @policy is one of LARDER_POLICY_*. */
-bool library_misses(const struct trace *trace, uint32_t entries,
-		    unsigned policy, uint64_t *misses);
+struct library_run {
+	uint64_t misses;
+	uint64_t computed_ns; /* the cost of all misses */
+};
+bool library_run(const struct trace *trace, uint32_t entries, unsigned policy,
+		 struct library_run *run);
 
 /* A doubly linked list over ids, newest first; links are ids + 1, 0 none. */
 struct list {

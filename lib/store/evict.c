@@ -8,7 +8,7 @@
  *           hit; after 64 victims without a promotion one is promoted, so that
  *           a loop larger than the cache keeps a part of itself; a main hand
  *           that met 64 references in a row takes the next entry anyway
- *   COST    FIN, and: a victim that was dear for its bytes gets one more round
+ *   COST    FIN, and: a victim that was dear for its bytes gets more rounds
  */
 #include "store/evict.h"
 
@@ -246,19 +246,30 @@ static void forget_mark(struct worker *w, atomic_u64 *bits, atomic_u64 *n,
 	}
 }
 
-/* Dear: more than twice the pool's typical cost for its bytes, as learned from
- * the entries that the hands met. The memory is private: an estimate. */
+/*
+ * What is dear for its bytes stays longer: it goes at a visit with a chance of
+ * typical cost to its own, so that the rounds it gets are in proportion (what
+ * GreedyDual, Young 1994, does with a clock of costs), but 1 in 16 at least: it
+ * gets old, and goes. Typical is the median of what the hands met; the memory
+ * is private: an estimate.
+ */
 static bool spare_for_cost(struct worker *w, const struct candidate *c)
 {
 	static __thread uint64_t typical; /* ns per KiB, times 16 */
-	uint64_t per_kib;
+	uint64_t per_kib, draw;
 
 	if (w->s->sb->policy != LARDER_POLICY_COST || !c->v.cost_ns)
 		return false;
 	per_kib = c->v.cost_ns / ((c->v.n_value + c->v.n_key) / 1024 + 1) * 16;
-	typical = typical ? typical - typical / 64 + per_kib / 64 : per_kib;
-	/* Two in three of its visits: it gets old, and goes. */
-	return per_kib > 2 * typical && random_next(&w->random) % 3;
+	/* Towards the median: a mean is what a few dear ones make it. */
+	if (!typical)
+		typical = per_kib;
+	else if (per_kib > typical)
+		typical += typical / 64 + 1;
+	else
+		typical -= typical / 64;
+	draw = random_next(&w->random) % 4096;
+	return draw >= 256 && draw * (per_kib / 4096) >= typical;
 }
 
 /* Leased units, sorted: evicting them would lose entries and free nothing. */
