@@ -174,15 +174,18 @@ static bool number_ahead(const struct repair *r)
 	return false;
 }
 
+/* More invalidations than a machine gets through. A counter beyond is damaged,
+ * and would come to its end soon after the repair. */
+#define STAMP_PLAUSIBLE (STAMP_MASK >> 1)
+
 void larder_repair_freshness(struct repair *r)
 {
 	struct segment *s = r->s;
 	atomic_u64 *stamp = &s->hot->stamp;
 	uint64_t seen = load_relaxed(stamp) & ~STAMP_CLOSED;
 
-	if (seen < 1 || seen >= STAMP_MASK) {
-		seen = seen & STAMP_MASK;
-		seen = clamp_u64(seen, 1, STAMP_MASK - 1);
+	if (seen < 1 || seen > STAMP_PLAUSIBLE) {
+		seen = clamp_u64(seen, 1, STAMP_PLAUSIBLE);
 		larder_repair_say(r, LARDER_DAMAGE, "hot words",
 				  "the invalidation counter could not be "
 				  "right: it goes on from %llu",
