@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "guard.h"
 
 struct cli_common cli;
 static const char *running = "larder"; /* for messages */
@@ -187,6 +188,7 @@ char **cli_parse(const struct cli_verb *verb, const struct cli_option *options,
 
 	snprintf(name, sizeof name, "larder %s", verb->name);
 	running = name;
+	guard_mappings(name);
 	n = add_options(options, all, known, 0);
 	add_options(common_options, all, known, n);
 	opterr = 0;
