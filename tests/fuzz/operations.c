@@ -130,17 +130,31 @@ static bool no_room(int result)
 	return result == LARDER_NO_SPACE || result == LARDER_KEEP_LIMIT;
 }
 
+/* A store may evict the very key it is about, to make room for itself. */
+static uint64_t n_evicted(struct larder *h)
+{
+	uint64_t counters[64], n = 0;
+
+	larder_counters(h, counters, 64);
+	for (size_t i = 0; i < larder_n_counters() && i < 64; i++)
+		if (strstr(larder_counter_name(i), "evict"))
+			n += counters[i];
+	return n;
+}
+
 static void store(struct state *st, struct input *in, unsigned k, uint8_t mode)
 {
 	struct model *m = &st->model[k];
 	struct larder_info info = {.size_of = sizeof info};
 	size_t n_key;
 	const char *key = key_of(k, &n_key);
+	uint64_t was_evicted;
 	struct wish w;
 	int result;
 
 	wish(in, &w);
 	see(st, k);
+	was_evicted = n_evicted(st->h);
 	if (m->there) {
 		result = larder_get_info(st->h, key, n_key, NULL, 0, &info);
 		promise(result == LARDER_OK || result == LARDER_TRUNCATED,
@@ -156,8 +170,9 @@ static void store(struct state *st, struct input *in, unsigned k, uint8_t mode)
 	case 1:
 		result = larder_add(st->h, key, n_key, value, w.m.length, &w.o);
 		promise(result == LARDER_EXISTS ? m->there
-			: result == LARDER_OK	? !m->there
-						: no_room(result),
+			: result == LARDER_OK
+				? !m->there || n_evicted(st->h) != was_evicted
+				: no_room(result),
 			"add finds what is there");
 		break;
 	case 2:
@@ -255,18 +270,6 @@ static void lease(struct state *st, unsigned k, unsigned i)
 	same(&l->what, l->view.value, l->view.n_value);
 }
 
-/* By whichever part of the CLOCK. */
-static uint64_t n_evicted(struct larder *h)
-{
-	uint64_t counters[64], n = 0;
-
-	larder_counters(h, counters, 64);
-	for (size_t i = 0; i < larder_n_counters() && i < 64; i++)
-		if (strstr(larder_counter_name(i), "evict"))
-			n += counters[i];
-	return n;
-}
-
 /* Begin a fill, or end the one that is under way. */
 static void fill(struct state *st, struct input *in, unsigned k, unsigned i)
 {
@@ -322,7 +325,6 @@ static void fill(struct state *st, struct input *in, unsigned k, unsigned i)
 	promise(!f->invalidated, "no fill outlives an invalidation");
 	promise(!(f->tags & w.m.tags) || w.m.keep,
 		"no fill outlives its tags' invalidation");
-	/* To make room for itself it may have evicted what was put. */
 	promise(!f->put_since || !was_there || n_evicted(st->h) != was_evicted,
 		"no fill replaces what was put since");
 	stored(st, f->key, &w.m);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Walls around each mapping of a segment: the linker puts these in the place of
+ * mmap64 and munmap (-Wl,--wrap), so that whoever reads or writes outside of
+ * the mapping dies of it, rather than meeting what lies beside.
+ */
+#include <stddef.h>
+#include <sys/mman.h>
+
+void *__real_mmap64(void *at, size_t n, int protection, int flags, int fd,
+		    off_t offset);
+int __real_munmap(void *at, size_t n);
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd,
+		    off_t offset);
+int __wrap_munmap(void *at, size_t n);
+
+/* As far as a unit number of 32 bits reaches would be 256 GiB; a page length,
+ * a key or a value that is off reaches less than this. */
+static const size_t WALL = (size_t)4 << 30;
+
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd,
+		    off_t offset)
+{
+	char *all;
+
+	if (at)
+		return __real_mmap64(at, n, protection, flags, fd, offset);
+	all = __real_mmap64(NULL, n + 2 * WALL, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (all == MAP_FAILED)
+		return MAP_FAILED;
+	at = __real_mmap64(all + WALL, n, protection, flags | MAP_FIXED, fd,
+			   offset);
+	if (at == MAP_FAILED)
+		__real_munmap(all, n + 2 * WALL);
+	return at;
+}
+
+int __wrap_munmap(void *at, size_t n)
+{
+	return __real_munmap((char *)at - WALL, n + 2 * WALL);
+}
