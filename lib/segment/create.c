@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <larder/larder.h>
@@ -171,8 +173,8 @@ static int directory_of(const char *path, char *directory, size_t n)
 }
 
 /*
- * Give the nameless file its name, if none has it. File systems without
- * O_TMPFILE get a temporary name first.
+ * Give the nameless file its name, if none has it. Where there is no O_TMPFILE,
+ * or no /proc, it has a temporary name first, which a death leaves behind.
  */
 static int create_at(const char *path,
 		     const struct larder_create_options *given)
@@ -192,15 +194,20 @@ static int create_at(const char *path,
 	if (error)
 		return error;
 
-	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+	/* A file without a name is given one through /proc. */
+	fd = access("/proc/self/fd", X_OK)
+		     ? -EOPNOTSUPP
+		     : larder_fd_safe(open(directory,
+					   O_TMPFILE | O_RDWR | O_CLOEXEC,
+					   0600));
+	if (fd == -EOPNOTSUPP || fd == -EISDIR) {
 		snprintf(temporary, sizeof temporary, "%s/.larder-XXXXXX",
 			 directory);
-		fd = mkostemp(temporary, O_CLOEXEC);
+		fd = larder_fd_safe(mkostemp(temporary, O_CLOEXEC));
 		named = fd >= 0;
 	}
 	if (fd < 0)
-		return -errno;
+		return fd;
 	error = build(fd, &o);
 	if (!error)
 		error = set_owner(fd, &o);
@@ -240,6 +247,16 @@ static int create_fd(const struct larder_create_options *given, int *result)
 	fd = memfd_create("larder", 0);
 	if (fd < 0)
 		return -errno;
+	if (fd <= STDERR_FILENO) {
+		/* Without close-on-exec, as promised. */
+		int safe = fcntl(fd, F_DUPFD, STDERR_FILENO + 1);
+
+		error = -errno;
+		close(fd);
+		if (safe < 0)
+			return error;
+		fd = safe;
+	}
 	error = build(fd, &o);
 	if (!error)
 		error = set_owner(fd, &o);
@@ -258,4 +275,80 @@ int larder_create_fd(const struct larder_create_options *given, int *result)
 
 	cancel_allow(before);
 	return error;
+}
+
+/* ------------------------------------------------------------------ */
+/* Putting aside                                                       */
+
+enum { TURN_POLLS = 20 }; /* of a millisecond */
+
+/* One at a time. Who stands still in there is passed by; its turn is then not
+ * its own any more, and it finds that out below. */
+static void wait_for_turn(int fd)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < TURN_POLLS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			return;
+		nanosleep(&nap, NULL);
+	}
+}
+
+static bool is_at(const char *path, int fd)
+{
+	struct stat there, ours;
+
+	return stat(path, &there) == 0 && fstat(fd, &ours) == 0 &&
+	       there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+}
+
+/* Never over another file that was put aside; *aside is the name it got. */
+static int rename_aside(const char *path, char *aside, size_t n_aside)
+{
+	uint64_t ms = larder_clock_unix_ms();
+
+	for (int tries = 0; tries < 100; tries++, ms++) {
+		if (snprintf(aside, n_aside, "%s.damaged-%llu-%ld", path,
+			     (unsigned long long)ms,
+			     (long)getpid()) >= (int)n_aside)
+			return -ENAMETOOLONG;
+		if (renameat2(AT_FDCWD, path, AT_FDCWD, aside,
+			      RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno == EINVAL || errno == ENOSYS)
+			return rename(path, aside) ? -errno : 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+int larder_put_aside(const char *path, int fd)
+{
+	char aside[4200];
+	int error, other;
+
+	wait_for_turn(fd);
+	if (!is_at(path, fd))
+		return 0;
+	/* Closed first: its users must not serve on from a file that no
+	 * invalidation reaches any more. */
+	larder_segment_close(fd);
+	error = rename_aside(path, aside, sizeof aside);
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	if (is_at(aside, fd))
+		return 0;
+	/* We were passed by, and have moved what took its place: back with it.
+	 * Should a third one be there, ours is closed, and its users follow. */
+	if (link(aside, path)) {
+		other = open(aside, O_RDWR | O_CLOEXEC);
+		if (other >= 0) {
+			larder_segment_close(other);
+			close(other);
+		}
+		return 0;
+	}
+	return unlink(aside) ? -errno : 0;
 }

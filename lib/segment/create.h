@@ -4,7 +4,9 @@
 #ifndef LARDER_SEGMENT_CREATE_H
 #define LARDER_SEGMENT_CREATE_H
 
-/* Rename a segment's file to "<path>.damaged-<time>-<pid>". 0 or -errno. */
-int larder_put_aside(const char *path);
+/* Close the segment behind @fd and rename it from @path to
+ * "<path>.damaged-<time>-<pid>", unless another file is at @path by now: then
+ * somebody else did so. 0 or -errno. */
+int larder_put_aside(const char *path, int fd);
 
 #endif

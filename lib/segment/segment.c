@@ -144,6 +144,20 @@ static int read_superblock(int fd, enum segment_mode mode,
 	return copy->fenced ? 0 : larder_membarrier_register();
 }
 
+int larder_fd_safe(int fd)
+{
+	int safe, error;
+
+	if (fd > STDERR_FILENO)
+		return fd;
+	if (fd < 0)
+		return -errno;
+	safe = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	error = errno;
+	close(fd);
+	return safe < 0 ? -error : safe;
+}
+
 /*
  * A whole segment is mapped shared. Of a truncated one what is there is mapped
  * over private zeroes, so that an inspector reads absence, not SIGBUS.

@@ -119,6 +119,11 @@ void larder_segment_drop(struct segment *s);
  * it is a segment of this layout is left alone. */
 void larder_segment_close(int fd);
 
+/* The file behind @fd, which may be negative, at a descriptor that is not one
+ * of the standard three: a program that closed those still writes to them.
+ * Takes ownership of @fd. -errno on failure. */
+int larder_fd_safe(int fd);
+
 /* Is this process registered for the global expedited membarrier? Registers. */
 int larder_membarrier_register(void);
 /* False if the kernel refused: then nothing may be concluded from pins. */

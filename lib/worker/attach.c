@@ -141,7 +141,7 @@ static int reattach(struct larder *h)
 		return 0; /* another thread did it */
 	if (h->by_fd || h->n_old == sizeof h->old / sizeof h->old[0])
 		return LARDER_ERR_CLOSED;
-	fd = open(h->path, O_RDWR | O_CLOEXEC);
+	fd = larder_fd_safe(open(h->path, O_RDWR | O_CLOEXEC));
 	if (fd < 0)
 		return LARDER_ERR_CLOSED;
 	error = larder_segment_map(fd, SEGMENT_READ_WRITE, &fresh);
@@ -363,24 +363,7 @@ static int finish(struct larder *h, struct segment *s, struct larder **result)
 	return 0;
 }
 
-int larder_put_aside(const char *path)
-{
-	char aside[4200];
-	int fd;
-
-	/* Close it first: its users must not serve on from a file that no
-	 * invalidation reaches any more. */
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0) {
-		larder_segment_close(fd);
-		close(fd);
-	}
-	if (snprintf(aside, sizeof aside, "%s.damaged-%lld-%ld", path,
-		     (long long)(larder_clock_unix_ms() / 1000),
-		     (long)getpid()) >= (int)sizeof aside)
-		return -ENAMETOOLONG;
-	return rename(path, aside) ? -errno : 0;
-}
+enum { OPEN_ROUNDS = 16 };
 
 /* Which failures of an attach does recreation answer? */
 static bool recreatable(int error)
@@ -393,16 +376,29 @@ static bool recreatable(int error)
 	       error == LARDER_ERR_UNFINISHED || error == LARDER_ERR_CLOSED;
 }
 
-static int map_path(const char *path, struct segment **s)
+/* Map what is at @path. *@again is the same file for larder_put_aside(), if
+ * that is what the failure asks for, else -1. */
+static int map_path(const char *path, struct segment **s, int *again)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC), error;
+	int fd = larder_fd_safe(open(path, O_RDWR | O_CLOEXEC)), error;
 
+	*again = -1;
 	if (fd < 0)
-		return -errno;
+		return fd;
+	*again = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (*again < 0) {
+		error = -errno;
+		close(fd);
+		return error;
+	}
 	error = larder_segment_map(fd, SEGMENT_READ_WRITE, s);
 	if (!error && (load_acquire(&(*s)->hot->stamp) & STAMP_CLOSED)) {
 		larder_segment_drop(*s);
-		return LARDER_ERR_CLOSED;
+		error = LARDER_ERR_CLOSED;
+	}
+	if (!recreatable(error)) {
+		close(*again);
+		*again = -1;
 	}
 	return error;
 }
@@ -413,16 +409,17 @@ static int open_path(const char *path,
 {
 	struct segment *s = NULL;
 	struct larder *h;
-	int error;
+	int error, again;
 
 	if (!path || !*path || !result)
 		return -EINVAL;
 	error = handle_new(options, path, -1, &h);
 	if (error)
 		return error;
-	/* Three rounds: create, lose the race, put aside, create again. */
-	for (int round = 0; round < 3; round++) {
-		error = map_path(path, &s);
+	/* Create, lose the race, put aside, create again: each round but the
+	 * last needs another one's success in between. */
+	for (int round = 0; round < OPEN_ROUNDS; round++) {
+		error = map_path(path, &s, &again);
 		if (error == -ENOENT &&
 		    (h->options.flags &
 		     (LARDER_OPEN_CREATE | LARDER_OPEN_RECREATE))) {
@@ -431,21 +428,21 @@ static int open_path(const char *path,
 				break;
 			continue;
 		}
-		if (recreatable(error) &&
-		    (h->options.flags & LARDER_OPEN_RECREATE)) {
-			int aside = larder_put_aside(path);
+		if (again >= 0 && (h->options.flags & LARDER_OPEN_RECREATE)) {
+			int aside = larder_put_aside(path, again);
 
-			if (aside && aside != -ENOENT) {
-				error = aside;
-				break;
-			}
-			continue;
+			close(again);
+			if (!aside)
+				continue;
+			error = aside;
+		} else if (again >= 0) {
+			close(again);
 		}
 		break;
 	}
 	if (error || !s) {
 		handle_free(h);
-		return error ? error : -EAGAIN;
+		return error < 0 ? error : -EAGAIN;
 	}
 	return finish(h, s, result);
 }
