@@ -210,6 +210,10 @@ static bool weights_of(struct input *in, json_t *root, struct keys *keys,
 	if (!n || json_array_size(buckets) != n)
 		return input_wrong(in, "no popularityBuckets and "
 				       "popularityWeights of one length");
+	for (size_t i = 0; i < n; i++)
+		if (!(json_number_value(json_array_get(weights, i)) >= 0) ||
+		    !(json_number_value(json_array_get(buckets, i)) >= 0))
+			return input_wrong(in, "a bucket or weight below 0");
 	until = bench_alloc(n * sizeof *until);
 	first = bench_alloc((n + 1) * sizeof *first);
 	for (size_t i = 0; i < n; i++)
