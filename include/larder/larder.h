@@ -122,6 +122,8 @@ enum larder_error {
 	LARDER_ERR_NESTED_FILL = -1012, /* fill of a key inside its own fill */
 	LARDER_ERR_REGION_SIZE = -1013, /* region exists with other sizes */
 	LARDER_ERR_COMPUTE = -1014,	/* fetch: the compute callback failed */
+	LARDER_ERR_BOOT_UNKNOWN =
+		-1015, /* cannot be told whose boot it is of */
 };
 
 struct larder; /* a handle: one attached segment, shared by all threads */

@@ -33,7 +33,8 @@ bool larder_alive_boot(const struct segment *s)
 	char boot_id[40];
 	uint64_t time_namespace;
 
-	larder_boot_identity(boot_id, &time_namespace);
+	if (larder_boot_identity(boot_id, &time_namespace))
+		return false;
 	return memcmp(boot_id, s->sb->boot_id, sizeof boot_id) == 0 &&
 	       time_namespace == s->sb->time_namespace;
 }
@@ -161,8 +162,8 @@ int larder_alive_slot(const struct segment *s, uint32_t i)
 		return state;
 	/* A container with a time of its own may be alive: only the boot
 	 * counts here. */
-	larder_boot_identity(boot_id, &time_namespace);
-	if (memcmp(boot_id, s->sb->boot_id, sizeof boot_id))
+	if (larder_boot_identity(boot_id, &time_namespace) == 0 &&
+	    memcmp(boot_id, s->sb->boot_id, sizeof boot_id))
 		return LARDER_WORKER_DEAD;
 	/* A claim in progress has no identity yet [SLT.2] but its thread's
 	 * number; one that is not there may be a word that was damaged. */

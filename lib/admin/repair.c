@@ -80,24 +80,26 @@ static int reopen_segment(int fd, const struct superblock *sb)
 }
 
 /* Of another boot: continue its clock by the wall clock, so that ages stay
- * right. True if it was. */
-static bool adopt(struct superblock *sb)
+ * right. 1 if it was, 0 if not, or why that cannot be told. */
+static int adopt(struct superblock *sb)
 {
 	char boot_id[40];
 	uint64_t time_namespace, unix_ms = larder_clock_unix_ms();
 	uint64_t age = unix_ms > sb->created_unix_ms
 			       ? unix_ms - sb->created_unix_ms
 			       : 0;
+	int error = larder_boot_identity(boot_id, &time_namespace);
 
-	larder_boot_identity(boot_id, &time_namespace);
+	if (error && error != LARDER_ERR_BOOT_UNKNOWN)
+		return error;
 	if (!memcmp(boot_id, sb->boot_id, sizeof boot_id) &&
 	    time_namespace == sb->time_namespace)
-		return false;
+		return 0;
 	memcpy(sb->boot_id, boot_id, sizeof boot_id);
 	sb->time_namespace = time_namespace;
 	/* May wrap: only differences to it are ever used. */
 	sb->created_ms = larder_clock_ms() - age;
-	return true;
+	return 1;
 }
 
 static int run(struct repair *r, int fd)
@@ -170,7 +172,9 @@ static int repair_file(struct repair *r, int fd, bool force)
 			return error ? error : -EBUSY;
 		}
 	}
-	if (!error && adopt(&sb)) {
+	if (!error)
+		error = adopt(&sb);
+	if (error > 0) {
 		r->revived = true;
 		error = write_superblock(fd, &sb);
 	}

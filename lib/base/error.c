@@ -57,6 +57,9 @@ static const struct meaning meanings[] = {
 	 "this thread is filling this very key already"},
 	{LARDER_ERR_REGION_SIZE, "a region of this name has other sizes"},
 	{LARDER_ERR_COMPUTE, "the computation failed"},
+	{LARDER_ERR_BOOT_UNKNOWN,
+	 "this process, or the one that made the segment, cannot read /proc: "
+	 "whether it is of this boot cannot be told"},
 };
 
 const char *larder_strerror(int result)

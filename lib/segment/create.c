@@ -123,7 +123,9 @@ static int build(int fd, const struct larder_create_options *o)
 		error = fill_random(plan.id, sizeof plan.id);
 	if (error)
 		return error;
-	larder_boot_identity(plan.boot_id, &plan.time_namespace);
+	error = larder_boot_identity(plan.boot_id, &plan.time_namespace);
+	if (error && error != LARDER_ERR_BOOT_UNKNOWN)
+		return error;
 	plan.created_ms = larder_clock_ms();
 	plan.created_unix_ms = larder_clock_unix_ms();
 	plan.creator_pid = (uint32_t)getpid();

@@ -38,22 +38,46 @@ bool larder_membarrier(void)
 	return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0;
 }
 
-void larder_boot_identity(char boot_id[40], uint64_t *time_namespace)
+int larder_boot_identity(char boot_id[40], uint64_t *time_namespace)
 {
 	struct stat st;
 	ssize_t n;
-	int fd;
+	int fd, error = 0;
 
 	memset(boot_id, 0, 40);
+	*time_namespace = 0;
 	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, boot_id, 36);
-		if (n != 36)
-			memset(boot_id, 0, 40);
-		close(fd);
+	if (fd < 0)
+		return errno == ENOENT || errno == EACCES || errno == ENOTDIR
+			       ? LARDER_ERR_BOOT_UNKNOWN
+			       : -errno;
+	n = read(fd, boot_id, 36);
+	if (n != 36) {
+		error = n < 0 ? -errno : LARDER_ERR_BOOT_UNKNOWN;
+		memset(boot_id, 0, 40);
 	}
-	*time_namespace =
-		stat("/proc/self/ns/time", &st) == 0 ? (uint64_t)st.st_ino : 0;
+	close(fd);
+	if (!error && stat("/proc/self/ns/time", &st) == 0)
+		*time_namespace = (uint64_t)st.st_ino;
+	return error;
+}
+
+/* Is this superblock of our boot and time? One that was made without /proc is
+ * for processes without it: there is nothing to compare. */
+static int check_boot(const struct superblock *sb)
+{
+	char boot_id[40];
+	uint64_t time_namespace;
+	int error = larder_boot_identity(boot_id, &time_namespace);
+
+	if (error && error != LARDER_ERR_BOOT_UNKNOWN)
+		return error;
+	if ((error != 0) != (sb->boot_id[0] == '\0'))
+		return LARDER_ERR_BOOT_UNKNOWN;
+	return memcmp(boot_id, sb->boot_id, sizeof boot_id) ||
+			       time_namespace != sb->time_namespace
+		       ? LARDER_ERR_OTHER_BOOT
+		       : 0;
 }
 
 /* Tables from the superblock's offsets, which have been validated. */
@@ -109,8 +133,6 @@ static void locate(struct segment *s)
 static int read_superblock(int fd, enum segment_mode mode,
 			   struct superblock *copy, uint64_t *n_file)
 {
-	char boot_id[40];
-	uint64_t time_namespace;
 	struct stat st;
 	ssize_t n;
 	int error;
@@ -137,10 +159,9 @@ static int read_superblock(int fd, enum segment_mode mode,
 		return LARDER_ERR_UNFINISHED;
 	if (mode == SEGMENT_INSPECT)
 		return 0;
-	larder_boot_identity(boot_id, &time_namespace);
-	if (memcmp(boot_id, copy->boot_id, sizeof boot_id) ||
-	    time_namespace != copy->time_namespace)
-		return LARDER_ERR_OTHER_BOOT;
+	error = check_boot(copy);
+	if (error)
+		return error;
 	return copy->fenced ? 0 : larder_membarrier_register();
 }
 

@@ -129,7 +129,9 @@ int larder_membarrier_register(void);
 /* False if the kernel refused: then nothing may be concluded from pins. */
 bool larder_membarrier(void);
 
-/* Boot id of the running kernel, and the time namespace; zeroed if unknown. */
-void larder_boot_identity(char boot_id[40], uint64_t *time_namespace);
+/* Boot id of the running kernel, and the time namespace.
+ * LARDER_ERR_BOOT_UNKNOWN and zeroes without /proc; -errno if it cannot be read
+ * just now. */
+int larder_boot_identity(char boot_id[40], uint64_t *time_namespace);
 
 #endif

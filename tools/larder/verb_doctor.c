@@ -404,8 +404,8 @@ static void look_at_namespaces(struct examination *x)
 		say(x, "boot id", NOTE,
 		    "mount /proc in the container, and do not hide "
 		    "/proc/sys/kernel/random",
-		    "it cannot be read: a segment kept over a reboot would "
-		    "pass for one of this boot");
+		    "it cannot be read: segments that were made where it can "
+		    "be are refused here, and the other way round");
 	if (access("/proc/self/stat", R_OK))
 		say(x, "/proc", NOTE, "mount it",
 		    "it is not there: hidden deaths of workers stay hidden");
