@@ -100,8 +100,8 @@ static void end_by_signal(int number)
 
 const char *folder(void)
 {
-	static const int fatal[] = {SIGALRM, SIGTERM, SIGINT,
-				    SIGHUP,  SIGABRT, SIGSEGV};
+	static const int fatal[] = {SIGALRM, SIGTERM, SIGINT, SIGHUP,
+				    SIGPIPE, SIGABRT, SIGSEGV};
 
 	if (own_folder[0])
 		return own_folder;

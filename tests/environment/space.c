@@ -33,7 +33,8 @@ static uint64_t bytes_free(const char *path)
 	return (uint64_t)v.f_bavail * v.f_frsize;
 }
 
-/* Claim that creating at @path fails with @want, and leaves nothing. */
+/* Claim that creating at @path fails with @want, and leaves nothing. What space
+ * it took is told where nobody else takes any: in a mount of our own. */
 static void claim_refused(const char *path, uint64_t bytes, int want)
 {
 	struct larder_create_options o = {.size_of = sizeof o, .bytes = bytes};
@@ -50,7 +51,8 @@ static void claim_refused(const char *path, uint64_t bytes, int want)
 	      (unsigned long long)bytes, larder_strerror(want),
 	      larder_strerror(error));
 	claim(n_files(parent) == n_before, "no file is left");
-	claim(bytes_free(parent) == before, "no space is taken");
+	if (strncmp(path, folder(), strlen(folder())))
+		claim(bytes_free(parent) == before, "no space is taken");
 }
 
 static struct larder *made(const char *path, uint64_t bytes)
