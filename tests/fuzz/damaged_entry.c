@@ -39,19 +39,32 @@ static void long_value(struct segment *s, struct entry *e)
 				(unsigned char *)e);
 }
 
+/* Tags stand behind the value, and a hit looks at them only when something was
+ * invalidated since it was last known to be valid. */
+static struct tag_block *tags_of(struct segment *s, struct entry *e)
+{
+	uint64_t offset = (uint64_t)((char *)e - (char *)s->base);
+	struct entry_view v;
+
+	promise(larder_entry_view(s, (uint32_t)(offset >> UNIT_SHIFT), &v) &&
+			v.tags,
+		"the entry has tags");
+	return (struct tag_block *)(uintptr_t)v.tags;
+}
+
 static void odd_mask(struct segment *s, struct entry *e)
 {
-	((struct tag_block *)e->rest)->n_mask = 9;
+	tags_of(s, e)->n_mask = 9;
 }
 
 static void many_tags(struct segment *s, struct entry *e)
 {
-	((struct tag_block *)e->rest)->n_tags = LARDER_TAGS_MAX + 1;
+	tags_of(s, e)->n_tags = LARDER_TAGS_MAX + 1;
 }
 
 static void long_tags(struct segment *s, struct entry *e)
 {
-	((struct tag_block *)e->rest)->n_texts = UINT32_MAX;
+	tags_of(s, e)->n_texts = UINT32_MAX;
 }
 
 static const struct damage damages[] = {
@@ -124,6 +137,8 @@ static void one(const struct damage *d)
 	}
 	promise(larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0, "map");
 	d->make(s, find(s, "victim"));
+	promise(larder_invalidate_tag(h, "another", 7) == LARDER_OK,
+		"an invalidation of another tag");
 
 	printf("%s\n", d->what);
 	before = counted(h);
