@@ -57,7 +57,7 @@ static inline struct worker *worker_of(struct larder *h, int *error)
 static inline uint64_t key_hash_of(const struct segment *s, const void *key,
 				   size_t n_key)
 {
-	return larder_hash(s->sb->secret, key, n_key);
+	return larder_hash(s->secret, key, n_key);
 }
 
 /* False for keys that cannot be in any segment. */

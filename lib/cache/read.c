@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, lease and their kin. The hit path: no system call, no allocation, no
- * atomic read-modify-write; one store to a shared line, and only while the
- * entry's reference counter is below 3.
+ * get, lease and their kin, whatever they meet; the usual hit of a get is in
+ * usual.c. The hit path: no system call, no allocation, no atomic
+ * read-modify-write; one store to a shared line, and only while the entry's
+ * reference counter is below 3.
  */
-#include "cache/cache.h"
+#include "cache/usual.h"
 
 #include <string.h>
 
@@ -70,97 +71,8 @@ expelled:
 	return LARDER_MISS;
 }
 
-/* Keys of a few words: shorter than a call, and two words that may overlap
- * rather than a loop. Both have at least n readable bytes, as the caller made
- * sure. */
-static inline bool equal_bytes(const unsigned char *a, const unsigned char *b,
-			       size_t n)
-{
-	uint64_t x[2], y[2];
-
-	if (likely(n - 8 <= 8)) {
-		memcpy(&x[0], a, 8);
-		memcpy(&y[0], b, 8);
-		memcpy(&x[1], a + n - 8, 8);
-		memcpy(&y[1], b + n - 8, 8);
-		return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
-	}
-	return memcmp(a, b, n) == 0;
-}
-
-/*
- * The usual hit, in as few instructions as it can be done: an entry without
- * optional fields but tags, stamped since the last invalidation, the first slot
- * of its hash's tag. Anything else, and any doubt, is left to read_copy():
- * false.
- *
- * The count matters beyond its own time. A get waits for two lines of memory,
- * and how many gets wait at once is how many fit the processor's window.
- */
-static __attribute__((noinline)) void
-sample_usual(struct worker *w, struct group *g, unsigned i, uint64_t word)
-{
-	struct lookup found = {
-		.group = g, .slot = i, .word = word, .unit = slot_unit(word)};
-
-	larder_sample_hit(w, &found);
-}
-
-static inline __attribute__((always_inline)) bool
-get_usual(struct worker *w, const void *key, size_t n_key, uint64_t hash,
-	  void *value, size_t n_buffer, size_t *n_value)
-{
-	const struct segment *s = w->s;
-	struct group *g = group_of(s, hash);
-	const struct entry *e;
-	uint64_t now, word, stamp, version, size, offset;
-	uint32_t mask;
-	unsigned i;
-
-	larder_pin(w);
-	now = larder_fresh_now(s); /* [FRE.2], before everything else */
-	mask = group_match(g, tag_of(hash));
-	i = (unsigned)__builtin_ctz(mask | 1u << (GROUP_SLOTS - 1));
-	word = load_acquire(&g->slot[i]); /* [PUB.2] */
-	if (unlikely(!mask || !unit_valid(s, slot_unit(word))))
-		goto unusual;
-	e = entry_at(s, slot_unit(word));
-	stamp = load_acquire(&e->flags_stamp);
-	offset = align_up(ENTRY_FIXED + n_key, 8);
-	size = e->n_value;
-	/* No flags but that of tags, and not older than now, which says too
-	 * that the segment is not closed. */
-	stamp &= ~((uint64_t)ENTRY_TAGS << 48);
-	if (unlikely(stamp > STAMP_MASK || stamp < now ||
-		     e->born_key >> 48 != n_key || size > n_buffer ||
-		     offset + size > (uint64_t)(s->end_unit - slot_unit(word))
-					     << UNIT_SHIFT ||
-		     !equal_bytes(e->rest, key, n_key)))
-		goto unusual;
-	version = e->version;
-	larder_copy_unstable(value, (const unsigned char *)e + offset, size);
-	if (unlikely(!larder_pin_ok(w)))
-		goto unusual;
-	larder_unpin(w);
-	if (n_value)
-		*n_value = size;
-	reference_raise(g, i, &w->nowhere);
-	count(w, COUNTER_HITS, 1);
-	count(w, COUNTER_CROSS_WORKER_HITS, cross_worker(w, version));
-	if (unlikely(--w->sample == 0)) {
-		sample_usual(w, g, i, word);
-	}
-	return true;
-unusual:
-	larder_unpin(w);
-	return false;
-}
-
-/* Any other get, and every error. */
-static __attribute__((noinline)) int get_unusual(struct larder *h,
-						 const void *key, size_t n_key,
-						 void *value, size_t n_buffer,
-						 size_t *n_value)
+int larder_get_unusual(struct larder *h, const void *key, size_t n_key,
+		       void *value, size_t n_buffer, size_t *n_value)
 {
 	int error;
 	struct worker *w = worker_of(h, &error);
@@ -171,23 +83,6 @@ static __attribute__((noinline)) int get_unusual(struct larder *h,
 		return -EINVAL;
 	return read_copy(w, key, n_key, key_hash_of(w->s, key, n_key), value,
 			 n_buffer, n_value, NULL);
-}
-
-/* Flat: a call on the usual road would have every register saved around it. */
-__attribute__((flatten)) int larder_get(struct larder *h, const void *key,
-					size_t n_key, void *value,
-					size_t n_buffer, size_t *n_value)
-{
-	struct worker *w = larder_workers[h->id];
-
-	/* A forked child's worker is all zeroes and belongs to no handle; that
-	 * the segment was closed get_usual() sees for itself. */
-	if (likely(w && w->handle_serial == h->serial &&
-		   key_valid(key, n_key) && (value || !n_buffer)) &&
-	    likely(get_usual(w, key, n_key, key_hash_of(w->s, key, n_key),
-			     value, n_buffer, n_value)))
-		return LARDER_OK;
-	return get_unusual(h, key, n_key, value, n_buffer, n_value);
 }
 
 int larder_get_info(struct larder *h, const void *key, size_t n_key,
@@ -269,9 +164,9 @@ int larder_get_many(struct larder *h, struct larder_get_item *items,
 				item->result = -EINVAL;
 				continue;
 			}
-			if (get_usual(w, item->key, item->n_key, hash[i],
-				      item->value, item->n_buffer,
-				      &item->n_value))
+			if (larder_usual.hit(w, item->key, item->n_key, hash[i],
+					     item->value, item->n_buffer,
+					     &item->n_value))
 				item->result = LARDER_OK;
 			else
 				item->result = read_copy(

@@ -114,6 +114,8 @@ static void locate(struct segment *s)
 	s->first_unit = (uint32_t)(sb->off_pages >> UNIT_SHIFT);
 	s->end_unit = s->first_unit + (sb->n_pages << s->page_unit_shift);
 	s->n_units = s->end_unit - s->first_unit;
+	s->end = s->base + ((uint64_t)s->end_unit << UNIT_SHIFT);
+	memcpy(s->secret, sb->secret, sizeof s->secret);
 	/* As plan_tables() laid the rows out, before the tables' own room was
 	 * taken off the number of pages. */
 	s->class_row = (uint32_t)((sb->off_avail_bits - sb->off_class_bits) /

@@ -18,6 +18,7 @@ struct segment {
 	uint64_t bytes;
 	const struct superblock *sb;
 	struct hot *hot;
+	const unsigned char *end; /* past the last page */
 	struct slot *slots;
 	struct cell *cells;
 	atomic_u64 *ring;
@@ -42,6 +43,7 @@ struct segment {
 	bool read_only;
 	int fd;
 	atomic_u32 references; /* handles and worker slots of this process */
+	uint8_t secret[LARDER_SECRET_BYTES]; /* of the superblock, nearer */
 	uint8_t class_of_units[2048]; /* smallest class that fits; <= 1024 */
 	/* Pins that looked stuck to this process, and since when (epoch.c). */
 	uint64_t *stuck_pin, *stuck_ms;

@@ -157,7 +157,24 @@ static inline bool tag_mask_has(struct tag_mask m, uint64_t tag_hash)
  * uninstrumented loop and reports every other race. */
 #ifdef LARDER_TSAN
 void larder_copy_unstable(void *to, const void *from, size_t n);
+#define larder_copy_short larder_copy_unstable
 #else
+/* Less than 16 bytes. */
+static inline void larder_copy_short(unsigned char *t, const unsigned char *f,
+				     size_t n)
+{
+	if (n >= 8) {
+		__builtin_memcpy(t, f, 8);
+		__builtin_memcpy(t + n - 8, f + n - 8, 8);
+	} else if (n >= 4) {
+		__builtin_memcpy(t, f, 4);
+		__builtin_memcpy(t + n - 4, f + n - 4, 4);
+	} else {
+		for (; n; n--)
+			*t++ = *f++;
+	}
+}
+
 static inline void larder_copy_unstable(void *to, const void *from, size_t n)
 {
 	unsigned char *t = to;
@@ -181,15 +198,8 @@ static inline void larder_copy_unstable(void *to, const void *from, size_t n)
 		for (; f < last; t += 16, f += 16)
 			__builtin_memcpy(t, f, 16);
 		__builtin_memcpy(t - (f - last), last, 16);
-	} else if (n >= 8) {
-		__builtin_memcpy(t, f, 8);
-		__builtin_memcpy(t + n - 8, f + n - 8, 8);
-	} else if (n >= 4) {
-		__builtin_memcpy(t, f, 4);
-		__builtin_memcpy(t + n - 4, f + n - 4, 4);
 	} else {
-		for (; n; n--)
-			*t++ = *f++;
+		larder_copy_short(t, f, n);
 	}
 }
 #endif

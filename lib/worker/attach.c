@@ -107,7 +107,8 @@ static void worker_detach(struct worker *w)
 	larder_slab_flush(w);
 	larder_slot_release(w);
 	w->s = NULL;
-	w->handle_serial = 0; /* no handle's: larder_get() looks at no more */
+	/* No handle's: a get looks at no more. */
+	w->handle_serial = w->usual_serial = 0;
 	larder_segment_drop(s);
 }
 
@@ -122,6 +123,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	larder_segment_hold(s);
 	w->handle = h;
 	w->handle_serial = h->serial;
+	w->usual_serial = s->fenced ? 0 : h->serial;
 	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
 	w->sample = 64;
 	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=

@@ -20,11 +20,19 @@
 
 enum { GRACE = 3 };
 
+/* The pin that follows: the next section, in the epoch seen last. */
+static inline uint64_t larder_pin_next(const struct worker *w)
+{
+	return (w->pin & ~(uint64_t)PIN_SECTION_MASK) |
+	       ((w->pin + (1u << PIN_SECTION_SHIFT)) & PIN_SECTION_MASK);
+}
+
 /* The epoch that this thread's next pin will name. */
 static inline void larder_pin_remember(struct worker *w, uint64_t epoch)
 {
 	w->epoch = epoch;
-	w->pin_epoch = epoch << PIN_EPOCH_SHIFT | PIN_ACTIVE;
+	w->pin = epoch << PIN_EPOCH_SHIFT | (w->pin & PIN_SECTION_MASK) |
+		 PIN_ACTIVE;
 }
 
 /*
@@ -37,24 +45,22 @@ static inline void larder_pin(struct worker *w)
 {
 	const struct segment *s = w->s;
 	atomic_u64 *pin = &w->slot->pin;
-	uint64_t mine, epoch;
+	uint64_t epoch;
 
 	for (;;) {
-		w->section += 1u << PIN_SECTION_SHIFT;
-		mine = w->pin_epoch | (w->section & PIN_SECTION_MASK);
+		w->pin = larder_pin_next(w);
 		/* Release: an advancer that reads this pin and not the unpin
 		 * before it still sees all of the section before [EPO.6]. */
-		store_release(pin, mine);
+		store_release(pin, w->pin);
 		if (unlikely(s->fenced))
 			fence_seqcst();
 		else
 			compiler_barrier();
 		epoch = load_acquire(&s->hot->epoch);
 		if (likely(epoch == w->epoch))
-			break;
+			return;
 		larder_pin_remember(w, epoch);
 	}
-	w->pin = mine;
 }
 
 /*

@@ -30,14 +30,12 @@ struct worker {
 	struct segment *s; /* NULL in a forked child */
 	struct larder *handle;
 	uint64_t handle_serial;
+	uint64_t usual_serial; /* the same; 0 where readers have to fence */
 	struct slot *slot;
 	struct cell *cell;
-	uint64_t pin;	/* as this thread stored it last */
-	uint64_t epoch; /* as this thread saw it last */
-	uint64_t
-		pin_epoch; /* what a pin of that epoch has beside its section */
-	uint32_t section;  /* of the last pin, in its place */
-	uint32_t index;	   /* of the slot */
+	uint64_t pin;	     /* as this thread stored it last */
+	uint64_t epoch;	     /* as this thread saw it last */
+	uint32_t index;	     /* of the slot */
 	uint32_t generation; /* of the slot */
 	/* Versions that this attachment gives: the first, and how many. */
 	uint64_t first_version, n_versions;
@@ -81,11 +79,22 @@ bool larder_slot_recover(struct worker *w, uint32_t i);
  * second opinion (proc) is asked only if @thorough. */
 uint32_t larder_slots_recover(struct worker *w, bool thorough);
 
+/* Add to a counter whose only writer is us. */
+static inline void count_in(struct cell *cell, unsigned counter, uint64_t n)
+{
+	atomic_u64 *c = &cell->counter[counter];
+
+#if defined(__x86_64__) && !defined(LARDER_TSAN)
+	/* Load, add and store in one; compilers leave them apart. */
+	__asm__("addq %1, %0" : "+m"(*c) : "er"(n) : "cc");
+#else
+	store_relaxed(c, load_relaxed(c) + n);
+#endif
+}
+
 static inline void count(struct worker *w, unsigned counter, uint64_t n)
 {
-	atomic_u64 *c = &w->cell->counter[counter];
-
-	store_relaxed(c, load_relaxed(c) + n); /* its only writer is us */
+	count_in(w->cell, counter, n);
 }
 
 #endif

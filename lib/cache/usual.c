@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The usual hit for each level of processor, and the choice among them:
+ * usual.h.
+ */
+#include "cache/usual.h"
+
+#include <string.h>
+
+/* What the compiler knows of a variable: nothing, from here on. */
+#define FORGET(variable) __asm__("" : "+r"(variable) : : "memory")
+
+/* A comparison with memory in one instruction. */
+static inline bool same_word(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return x == y;
+}
+
+/* count(COUNTER_CROSS_WORKER_HITS, cross_worker(w, version)) */
+static inline void count_cross(const struct worker *w, struct cell *cell,
+			       uint64_t version)
+{
+	atomic_u64 *c = &cell->counter[COUNTER_CROSS_WORKER_HITS];
+
+	version -= w->first_version;
+#if defined(__x86_64__) && !defined(LARDER_TSAN)
+	__asm__("cmpq %2, %1\n\tsbbq $-1, %0"
+		: "+m"(*c)
+		: "r"(version), "m"(w->n_versions)
+		: "cc");
+#else
+	store_relaxed(c, load_relaxed(c) + (version >= w->n_versions));
+#endif
+}
+
+#define LEVEL(name) name##_plain
+#define TARGET
+#define MATCH	      group_match
+#define MOVE_64(t, f) __builtin_memcpy(t, f, 64)
+#define MOVE_32(t, f) __builtin_memcpy(t, f, 32)
+#define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
+#define LEAVE()	      ((void)0)
+#include "cache/usual_body.h"
+
+struct usual larder_usual = {
+	.get = get_plain, .hit = hit_plain, .level = "plain"};
+
+#if defined(__x86_64__) && !defined(LARDER_TSAN)
+
+/*
+ * Moves and matches by hand: for variables in wide registers compilers align
+ * the frame, and they keep in such registers what does not fit the others.
+ */
+struct piece_64 {
+	char bytes[64];
+};
+struct piece_32 {
+	char bytes[32];
+};
+struct piece_16 {
+	char bytes[16];
+};
+
+#define MOVE(n, instruction, wide, clobbered, to, from)                        \
+	__asm__(instruction " %1, %%" wide "\n\t" instruction " %%" wide       \
+			    ", %0"                                             \
+		: "=m"(*(struct piece_##n *)(void *)(to))                      \
+		: "m"(*(const struct piece_##n *)(const void *)(from))         \
+		: clobbered)
+
+#define LEVEL(name)   name##_avx2
+#define TARGET	      __attribute__((target("avx2,bmi,bmi2")))
+#define MATCH	      group_match
+#define MOVE_64(t, f) (MOVE_32(t, f), MOVE_32((t) + 32, (f) + 32))
+#define MOVE_32(t, f) move_avx2(t, f)
+#define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
+/* SSE code behind a dirty upper half is slow. */
+#define LEAVE() __asm__("vzeroupper" : : : "memory")
+
+static inline __attribute__((always_inline, target("avx2"))) void
+move_avx2(unsigned char *to, const unsigned char *from)
+{
+	MOVE(32, "vmovdqu", "ymm0", "xmm0", to, from);
+}
+
+#include "cache/usual_body.h"
+
+/* Registers above the sixteenth: none of them makes SSE code slow. */
+#define TARGET_512 __attribute__((target("avx512f,avx512vl,bmi,bmi2")))
+
+static inline __attribute__((always_inline)) TARGET_512 void
+move_64(unsigned char *to, const unsigned char *from)
+{
+	MOVE(64, "vmovdqu64", "zmm16", "xmm16", to, from);
+}
+
+static inline __attribute__((always_inline)) TARGET_512 void
+move_32(unsigned char *to, const unsigned char *from)
+{
+	MOVE(32, "vmovdqu64", "ymm16", "xmm16", to, from);
+}
+
+/* The upper halves of sixteen words, of which the first two are no slots. */
+static inline __attribute__((always_inline)) TARGET_512 uint32_t
+match_512(const struct group *g, unsigned tag)
+{
+	static const uint32_t odd[16] __attribute__((aligned(64))) = {
+		1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+	const struct piece_64 *lines = (const struct piece_64 *)(const void *)g;
+	uint32_t mask;
+
+	__asm__("vpbroadcastd %[tag], %%zmm16\n\t"
+		"vmovdqa32 %[odd], %%zmm17\n\t"
+		"vmovdqa32 %[low], %%zmm18\n\t"
+		"vpermi2d %[high], %%zmm18, %%zmm17\n\t"
+		"vpsrld $20, %%zmm17, %%zmm17\n\t"
+		"vpcmpeqd %%zmm16, %%zmm17, %%k1\n\t"
+		"kmovw %%k1, %[mask]"
+		: [mask] "=r"(mask)
+		: [tag] "r"(tag), [odd] "m"(odd), [low] "m"(lines[0]),
+		  [high] "m"(lines[1])
+		: "xmm16", "xmm17", "xmm18", "k1");
+	return mask >> 2;
+}
+
+#define LEVEL(name)   name##_avx512
+#define TARGET	      TARGET_512
+#define MATCH	      match_512
+#define MOVE_64(t, f) move_64(t, f)
+#define MOVE_32(t, f) move_32(t, f)
+#define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
+#define LEAVE()	      ((void)0)
+#include "cache/usual_body.h"
+
+/* Wide registers slow down processors before those that have VBMI2. */
+static __attribute__((constructor)) void choose(void)
+{
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512vbmi2") &&
+	    __builtin_cpu_supports("avx512vl") &&
+	    __builtin_cpu_supports("bmi2"))
+		larder_usual = (struct usual){get_avx512, hit_avx512, "avx512"};
+	else if (__builtin_cpu_supports("avx2") &&
+		 __builtin_cpu_supports("bmi2"))
+		larder_usual = (struct usual){get_avx2, hit_avx2, "avx2"};
+}
+
+#endif
+
+int larder_get(struct larder *h, const void *key, size_t n_key, void *value,
+	       size_t n_buffer, size_t *n_value)
+{
+	return larder_usual.get(h, key, n_key, value, n_buffer, n_value);
+}

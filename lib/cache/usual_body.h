@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The body of usual.c, included once for each level of processor:
+ *
+ *   LEVEL(name)   the name, with the level's
+ *   TARGET        attribute that lets the compiler use the level's instructions
+ *   MATCH         the slots of a group that carry a tag, as group_match()
+ *   MOVE_64 ...   copy so many bytes, of any alignment
+ *   LEAVE         what has to be done when its registers were used
+ *
+ * Free of calls and of branches that cannot be predicted: a branch that waits
+ * for a line on its way from memory keeps the processor, when it guessed wrong,
+ * from all that it has begun behind it.
+ */
+
+/*
+ * Copy what may change meanwhile: larder_copy_unstable(). Whole lines from the
+ * front, so that where they are does not depend on the size, which is on its
+ * way from memory itself; what is left, and less than a line, by two pieces
+ * that may overlap.
+ */
+static inline __attribute__((always_inline)) TARGET void
+LEVEL(copy)(unsigned char *to, const unsigned char *from, size_t n)
+{
+	size_t at = 64;
+
+#ifdef LARDER_TSAN
+	larder_copy_unstable(to, from, n); /* a race by intent */
+	return;
+#endif
+	if (likely(n >= 64)) {
+		do {
+			MOVE_64(to + at - 64, from + at - 64);
+			at += 64;
+		} while (at <= n);
+		if (n % 64)
+			MOVE_64(to + n - 64, from + n - 64);
+	} else if (n >= 32) {
+		MOVE_32(to, from);
+		MOVE_32(to + n - 32, from + n - 32);
+	} else if (n >= 16) {
+		MOVE_16(to, from);
+		MOVE_16(to + n - 16, from + n - 16);
+	} else {
+		larder_copy_short(to, from, n);
+	}
+}
+
+/* @g and @tag: where the key's hash leads. @two_words: the key has 8 to 16
+ * bytes, which are two words that may overlap. */
+static inline __attribute__((always_inline)) TARGET bool
+LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
+	    struct group *g, unsigned tag, void *value, size_t n_buffer,
+	    size_t *n_value)
+{
+	const struct segment *s = w->s;
+	const struct hot *hot = s->hot;
+	const struct entry *e;
+	const unsigned char *from;
+	struct cell *cell = w->cell;
+	uint64_t mine, now, version, i, size;
+	uint64_t room = (ENTRY_FIXED + 7 + n_key + n_buffer) >> UNIT_SHIFT;
+	uint32_t unit, mask;
+
+	/* The general road writes down each 64th hit in its entry. */
+	if (unlikely(w->sample == 1 || room >= s->n_units))
+		return false;
+	/* [EPO.1] larder_pin(), unless the section's number begins anew. */
+	mine = w->pin + (1u << PIN_SECTION_SHIFT);
+	if (unlikely(!(mine & PIN_SECTION_MASK)))
+		return false;
+	store_release(&w->slot->pin, mine);
+	w->pin = mine;
+	compiler_barrier();
+	if (unlikely(load_acquire(&hot->epoch) != w->epoch))
+		goto unusual;
+	now = load_acquire(&hot->stamp); /* [FRE.2], before everything else */
+
+	/* From here on it waits for memory. */
+	mask = MATCH(g, tag);
+	if (unlikely(!mask))
+		goto unusual;
+	i = (uint32_t)__builtin_ctz(mask);
+	unit = slot_unit(load_acquire(&g->slot[i])); /* [PUB.2] */
+	FORGET(unit); /* that it was half of a word */
+	/* All that may be copied of an entry there lies in the segment. */
+	if (unlikely(unit - s->first_unit >= s->n_units - (uint32_t)room))
+		goto unusual;
+	e = entry_at(s, unit);
+	/* No flags but that of tags; and stamped since the last invalidation,
+	 * which says too that the segment is not closed. Newer than now: not
+	 * the usual hit. */
+	if (unlikely((load_acquire(&e->flags_stamp) &
+		      ~((uint64_t)ENTRY_TAGS << 48)) != now))
+		goto unusual;
+	size = e->n_value;
+	FORGET(size); /* where it is from: it is judged once */
+	if (unlikely(entry_n_key(e) != n_key || size > n_buffer))
+		goto unusual;
+	if (two_words ? unlikely(!same_word(e->rest, key) ||
+				 !same_word(e->rest + n_key - 8,
+					    (const char *)key + n_key - 8))
+		      : unlikely(memcmp(e->rest, key, n_key)))
+		goto unusual;
+	version = e->version;
+	reference_raise(g, (unsigned)i, &w->nowhere);
+	from = (const unsigned char *)e + align_up(ENTRY_FIXED + n_key, 8);
+	LEVEL(copy)(value, from, size);
+	LEAVE();
+	if (unlikely(!larder_pin_ok(w)))
+		goto unusual; /* expelled: what was copied is anything */
+	larder_unpin(w);
+	count_in(cell, COUNTER_HITS, 1);
+	count_cross(w, cell, version);
+	w->sample--;
+	if (n_value)
+		*n_value = size;
+	return true;
+unusual:
+	larder_unpin(w);
+	return false;
+}
+
+static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
+			      uint64_t hash, void *value, size_t n_buffer,
+			      size_t *n_value)
+{
+	struct group *g = group_of(w->s, hash);
+	unsigned tag = tag_of(hash);
+
+	if (unlikely(!w->usual_serial))
+		return false;
+	return n_key - 8 <= 8 ? LEVEL(find)(w, key, n_key, true, g, tag, value,
+					    n_buffer, n_value)
+			      : LEVEL(find)(w, key, n_key, false, g, tag, value,
+					    n_buffer, n_value);
+}
+
+/* Keys that take a call to hash or to compare: a road of its own, so that the
+ * short ones save no registers for it. */
+static __attribute__((noinline)) TARGET int
+LEVEL(get_long)(struct larder *h, const void *key, size_t n_key, void *value,
+		size_t n_buffer, size_t *n_value)
+{
+	struct worker *w = larder_workers[h->id];
+
+	if (likely(w && w->usual_serial == h->serial && key_valid(key, n_key) &&
+		   (value || !n_buffer))) {
+		uint64_t hash = key_hash_of(w->s, key, n_key);
+
+		if (likely(LEVEL(find)(w, key, n_key, false,
+				       group_of(w->s, hash), tag_of(hash),
+				       value, n_buffer, n_value)))
+			return LARDER_OK;
+	}
+	return larder_get_unusual(h, key, n_key, value, n_buffer, n_value);
+}
+
+static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
+			     void *value, size_t n_buffer, size_t *n_value)
+{
+	/* A forked child's worker is all zeroes and belongs to no handle. */
+	struct worker *w = larder_workers[h->id];
+	struct group *g;
+	unsigned tag;
+	uint64_t hash;
+
+	if (unlikely(n_key - 9 > 16 - 9))
+		return LEVEL(get_long)(h, key, n_key, value, n_buffer, n_value);
+	if (unlikely(!w || w->usual_serial != h->serial || !key ||
+		     (!value && n_buffer)))
+		return larder_get_unusual(h, key, n_key, value, n_buffer,
+					  n_value);
+	hash = XXH3_len_9to16_64b(key, n_key, w->s->secret, 0);
+	g = group_of(w->s, hash);
+	tag = tag_of(hash);
+	/* What the hash had of the key goes out of the registers, which are
+	 * few. */
+	FORGET(g);
+	FORGET(tag);
+	FORGET(key);
+	FORGET(n_key);
+	if (likely(LEVEL(find)(w, key, n_key, true, g, tag, value, n_buffer,
+			       n_value)))
+		return LARDER_OK;
+	return larder_get_unusual(w->handle, key, n_key, value, n_buffer,
+				  n_value);
+}
+
+#undef LEVEL
+#undef TARGET
+#undef MATCH
+#undef MOVE_64
+#undef MOVE_32
+#undef MOVE_16
+#undef LEAVE
