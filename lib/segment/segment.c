@@ -181,6 +181,33 @@ int larder_fd_safe(int fd)
 	return safe < 0 ? -error : safe;
 }
 
+/* On a boundary of huge pages, so that the kernel can use them: in a
+ * reservation that is larger by one, whose ends are given back. */
+static void *map_aligned(uint64_t n, int protection, int fd)
+{
+	const uint64_t huge = LARDER_HUGE_BYTES;
+	unsigned char *room, *base;
+
+	room = mmap(NULL, n + huge, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED) /* an address space that is nearly full */
+		return mmap(NULL, n, protection, MAP_SHARED, fd, 0);
+	base = room + (-(uintptr_t)room & (huge - 1));
+	if (mmap(base, n, protection, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED) {
+		int error = errno;
+
+		munmap(room, n + huge);
+		errno = error;
+		return MAP_FAILED;
+	}
+	n = align_up(n, 4096);
+	if (base > room)
+		munmap(room, (size_t)(base - room));
+	munmap(base + n, (size_t)(room + huge - base));
+	return base;
+}
+
 /*
  * A whole segment is mapped shared. Of a truncated one what is there is mapped
  * over private zeroes, so that an inspector reads absence, not SIGBUS.
@@ -193,7 +220,7 @@ static int map(struct segment *s, int fd, enum segment_mode mode,
 	uint64_t n_there = min_u64(n_file, s->bytes) & ~UINT64_C(4095);
 
 	if (n_file >= s->bytes) {
-		s->base = mmap(NULL, s->bytes, protection, MAP_SHARED, fd, 0);
+		s->base = map_aligned(s->bytes, protection, fd);
 	} else {
 		s->base = mmap(NULL, s->bytes, PROT_READ,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -49,6 +49,8 @@ struct segment {
 	uint64_t *stuck_pin, *stuck_ms;
 };
 
+#define LARDER_HUGE_BYTES (UINT64_C(2) << 20)
+
 /* The entry at a unit. The caller knows that the unit is within the pages:
  * larder_unit_valid(). */
 static inline struct entry *entry_at(const struct segment *s, uint32_t unit)

@@ -331,18 +331,23 @@ static int handle_new(const struct larder_open_options *options,
 #ifdef MADV_POPULATE_WRITE
 enum { POPULATE_WRITE = MADV_POPULATE_WRITE };
 #else
-enum { POPULATE_WRITE = 23 };		/* Linux 5.14 */
+enum { POPULATE_WRITE = 23 }; /* Linux 5.14 */
 #endif
 
+#ifdef MADV_COLLAPSE
+enum { COLLAPSE = MADV_COLLAPSE };
+#else
+enum { COLLAPSE = 25 };	      /* Linux 6.1 */
+#endif
+
+/* Neither changes a setting of the system; either may say no. By huge pages,
+ * because the kernel gives up at the first that it cannot make. */
 static void ask_for_huge_pages(struct segment *s)
 {
-	/* Neither changes a setting of the system; either may say no. */
 	madvise(s->base, s->bytes, MADV_HUGEPAGE);
-#ifdef MADV_COLLAPSE
-	madvise(s->base, s->bytes, MADV_COLLAPSE);
-#else
-	madvise(s->base, s->bytes, 25); /* MADV_COLLAPSE, Linux 6.1 */
-#endif
+	for (uint64_t at = 0; at + LARDER_HUGE_BYTES <= s->bytes;
+	     at += LARDER_HUGE_BYTES)
+		madvise(s->base + at, LARDER_HUGE_BYTES, COLLAPSE);
 }
 
 static int finish(struct larder *h, struct segment *s, struct larder **result)
