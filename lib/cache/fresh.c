@@ -48,40 +48,61 @@ static enum reason judge(struct segment *s, const struct bearer *b,
 }
 
 /* Does the entry really carry a tag of this fingerprint? */
-static bool carries(const struct segment *s, const struct bearer *b,
-		    uint64_t fingerprint)
+static __attribute__((noinline)) bool carries(const struct segment *s,
+					      const struct tag_block *tags,
+					      uint64_t fingerprint)
 {
+	const struct bearer b = {.block = tags};
 	struct bearer_tag t = {0};
 
-	while (larder_bearer_tag(s, b, &t))
+	while (larder_bearer_tag(s, &b, &t))
 		if (ring_fingerprint(larder_tag_hash(s, t.text, t.n_text)) ==
 		    fingerprint)
 			return true;
 	return false;
 }
 
-/* Is what was invalidated from @stamp to @now all none of the entry's, by the
- * ring? False also means: look closer. */
-static bool ring_says_valid(const struct segment *s, const struct bearer *b,
-			    uint64_t stamp, uint64_t now)
+/* A cell that was suspect: none of the entry's after all? */
+static __attribute__((noinline)) bool
+cell_spares(const struct segment *s, const struct tag_block *tags,
+	    struct tag_mask mask, uint64_t key, uint64_t cell, uint64_t n)
 {
-	uint64_t key = ring_fingerprint(b->key_hash);
-	struct tag_mask mask = {0};
+	uint64_t fingerprint = cell >> RING_SHIFT;
 
-	if (now - stamp > RING_WALK ||
-	    (b->block && !tag_mask_of(s, b->block, &mask)))
+	return ring_cell_is(cell, n) && fingerprint != RING_WILD &&
+	       fingerprint != key &&
+	       !(tag_mask_has(mask, ring_hash(fingerprint)) &&
+		 carries(s, tags, fingerprint));
+}
+
+/*
+ * Is what was invalidated after @stamp up to @now none of the entry's, by the
+ * ring? False also means: look closer.
+ *
+ * Most cells are strangers', and what tells so has no branch but the one that
+ * is never taken: a branch on what a bit of the mask says would be mispredicted
+ * for one cell in five, and throw away what of the next gets is under way.
+ */
+static inline bool ring_spares(const struct segment *s,
+			       const struct tag_block *tags, uint64_t key,
+			       uint64_t stamp, uint64_t now)
+{
+	struct tag_mask mask = tag_mask_none();
+
+	if (unlikely(now - stamp > RING_WALK ||
+		     (tags && !tag_mask_of(s, tags, &mask))))
 		return false;
-	for (uint64_t n = stamp + 1; n <= now; n++) {
+	for (uint64_t n = now; n > stamp; n--) {
 		/* Relaxed: C at @now carries the cells up to it [FRE.2]; one
 		 * that was overwritten since shows by its number. */
 		uint64_t cell = load_relaxed(ring_of(s, n));
 		uint64_t fingerprint = cell >> RING_SHIFT;
 
-		if (!ring_cell_is(cell, n) || fingerprint == RING_WILD ||
-		    fingerprint == key)
-			return false;
-		if (b->block && tag_mask_has(mask, ring_hash(fingerprint)) &&
-		    carries(s, b, fingerprint))
+		if (unlikely((unsigned)tag_mask_may(mask, fingerprint) |
+			     (unsigned)!ring_cell_is(cell, n) |
+			     (unsigned)(fingerprint == RING_WILD) |
+			     (unsigned)(fingerprint == key)) &&
+		    !cell_spares(s, tags, mask, key, cell, n))
 			return false;
 	}
 	return true;
@@ -91,8 +112,11 @@ static bool ring_says_valid(const struct segment *s, const struct bearer *b,
  * Raise the stamp to @now, up to which the entry was found valid. A write to
  * memory that may have been recycled if we were expelled: so under a hazard,
  * and only if the section was still ours once that was visible [HAZ.1].
+ *
+ * A plain store: of two at once the older may win, and the next hit looks at a
+ * few cells once more. Nothing else of the word changes while it is linked.
  */
-static void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
+static inline void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
 {
 	struct entry *e = entry_at(w->s, unit);
 	uint64_t seen;
@@ -100,14 +124,24 @@ static void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return;
 	seen = load_relaxed(&e->flags_stamp);
-	while ((seen & STAMP_MASK) < now) {
-		if (cas_acqrel(&e->flags_stamp, &seen,
-			       (seen & ~STAMP_MASK) | now)) {
-			count(w, COUNTER_RESTAMPS, 1);
-			break;
-		}
+	if ((seen & STAMP_MASK) < now) {
+		store_release(&e->flags_stamp, (seen & ~STAMP_MASK) | now);
+		count(w, COUNTER_RESTAMPS, 1);
 	}
 	larder_hazard_clear(w, HAZARD_OLD);
+}
+
+/* At once, however little it lags: a hot entry is hit a thousand times until
+ * the next invalidation, and only the first of these pays. */
+bool larder_fresh_lagging(struct worker *w, uint32_t unit,
+			  const struct tag_block *tags, uint64_t key_hash,
+			  uint64_t stamp, uint64_t now)
+{
+	if (!ring_spares(w->s, tags, ring_fingerprint(key_hash), stamp, now))
+		return false;
+	count(w, COUNTER_FRESH_RING, 1);
+	raise_stamp(w, unit, now);
+	return true;
 }
 
 static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
@@ -122,16 +156,13 @@ static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
 	};
 	uint64_t stamp = entry_stamp(v->e), number;
 
-	if (stamp >= now)
+	if (stamp >= now ||
+	    larder_fresh_lagging(w, unit, v->tags, key_hash, stamp, now))
 		return true;
-	if (ring_says_valid(s, &b, stamp, now)) {
-		count(w, COUNTER_FRESH_RING, 1);
-	} else if (judge(s, &b, stamp, &number) != VALID) {
+	if (judge(s, &b, stamp, &number) != VALID) {
 		larder_help(s, number);
 		return false;
 	}
-	/* At once, however little it lags: a hot entry is hit a thousand times
-	 * until the next invalidation, and only the first of these pays. */
 	raise_stamp(w, unit, now);
 	return true;
 }

@@ -30,6 +30,15 @@ bool larder_fresh_check(struct worker *w, uint32_t unit,
 			uint64_t now);
 
 /*
+ * The usual road of a hit on an entry that lags: by the ring alone, without a
+ * view. @tags NULL: it has none; @stamp is its own, older than @now. True as
+ * above; false says only that the ring does not suffice.
+ */
+bool larder_fresh_lagging(struct worker *w, uint32_t unit,
+			  const struct tag_block *tags, uint64_t key_hash,
+			  uint64_t stamp, uint64_t now);
+
+/*
  * The check inside a put's loop: may a result computed at @stamp with this key
  * and these tags be stored? Against every word; helps what stands half done.
  */

@@ -10,6 +10,56 @@
 /* What the compiler knows of a variable: nothing, from here on. */
 #define FORGET(variable) __asm__("" : "+r"(variable) : : "memory")
 
+enum {
+	/* What an entry of a usual hit may have beside tags. Counters and
+	 * negative results are read like any other. */
+	USUAL_FLAGS = ENTRY_TAGS | ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
+		      LARDER_NEGATIVE | LARDER_COUNTER,
+	/* Bytes beside key and value, at most. */
+	USUAL_MOST = ENTRY_FIXED + 3 * 8 + 7,
+};
+
+static inline size_t usual_optional(uint64_t word)
+{
+	const uint64_t fields = ENTRY_HARD | ENTRY_SOFT | ENTRY_COST;
+	uint64_t n = word >> 48 & fields; /* three neighbours */
+
+	_Static_assert(ENTRY_HARD == 1 << 4 && ENTRY_COST == 1 << 6, "order");
+	/* How many of them, from a table of two bits each. */
+	return (UINT64_C(0xe994) >> (n >> 4) * 2 & 3) * 8;
+}
+
+/*
+ * What could not be said by one comparison: has it expired, was it invalidated
+ * since its stamp? By the ring alone; the general road knows better if that
+ * does not suffice. @end: of the value, behind which its tags are.
+ */
+static __attribute__((noinline)) bool
+usual_valid(struct worker *w, uint32_t unit, const void *key, size_t n_key,
+	    const unsigned char *end, uint64_t word, uint64_t now)
+{
+	const unsigned char *e = (const unsigned char *)entry_at(w->s, unit);
+	const void *tags = NULL;
+	uint64_t hard_ms, stamp = word & STAMP_MASK;
+
+	if (unlikely(now & STAMP_CLOSED))
+		return false;
+	if (word >> 48 & ENTRY_HARD) {
+		memcpy(&hard_ms, e + ENTRY_FIXED, sizeof hard_ms);
+		if (unlikely(larder_clock_ms() >= hard_ms))
+			return false;
+	}
+	if (likely(stamp >= now))
+		return true;
+	if (word >> 48 & ENTRY_TAGS)
+		tags = e + entry_tags_offset((uint64_t)(end - e));
+	if (!larder_fresh_lagging(w, unit, tags, key_hash_of(w->s, key, n_key),
+				  stamp, now))
+		return false;
+	count(w, COUNTER_FRESH_SLOW, 1);
+	return true;
+}
+
 /* A comparison with memory in one instruction. */
 static inline bool same_word(const void *a, const void *b)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The usual hit, in as few instructions as it can be done: an entry without
- * optional fields but tags, stamped since the last invalidation, in the first
- * slot of its hash's tag. Anything else, and any doubt, is left to the general
- * road of read.c, which begins anew.
+ * The usual hit, in as few instructions as it can be done: an entry in the
+ * first slot of its hash's tag, stamped since the last invalidation or cleared
+ * by the ring of recent ones, best without optional fields but tags. Anything
+ * else, and any doubt, is left to the general road of read.c, which begins
+ * anew.
  *
  * The number of instructions matters beyond their own time. A get waits for two
  * lines of memory, and how many gets wait at once is how many fit the

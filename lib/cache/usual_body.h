@@ -46,6 +46,67 @@ LEVEL(copy)(unsigned char *to, const unsigned char *from, size_t n)
 	}
 }
 
+/*
+ * The second half of a hit: is it this key's entry, whole and valid? Then copy.
+ * @word: flags and stamp. @optional: bytes of optional fields. @doubt: it may
+ * have expired, or lag behind the invalidations. Pinned; not unpinned if false.
+ */
+static inline __attribute__((always_inline)) TARGET bool
+LEVEL(take)(struct worker *w, struct group *g, uint64_t i, uint32_t unit,
+	    const void *key, size_t n_key, bool two_words, size_t optional,
+	    bool doubt, uint64_t word, uint64_t now, void *value,
+	    size_t n_buffer, size_t *n_value)
+{
+	const struct entry *e = entry_at(w->s, unit);
+	const unsigned char *from = e->rest + optional;
+	struct cell *cell;
+	uint64_t version, size = e->n_value;
+
+	FORGET(size); /* where it is from: it is judged once */
+	if (unlikely(entry_n_key(e) != n_key || size > n_buffer))
+		return false;
+	if (two_words ? unlikely(!same_word(from, key) ||
+				 !same_word(from + n_key - 8,
+					    (const char *)key + n_key - 8))
+		      : unlikely(memcmp(from, key, n_key)))
+		return false;
+	from = (const unsigned char *)e +
+	       align_up(ENTRY_FIXED + optional + n_key, 8);
+	if (doubt &&
+	    unlikely(!usual_valid(w, unit, key, n_key, from + size, word, now)))
+		return false;
+	version = e->version;
+	reference_raise(g, (unsigned)i, &w->nowhere);
+	LEVEL(copy)(value, from, size);
+	LEAVE();
+	if (unlikely(!larder_pin_ok(w)))
+		return false; /* expelled: what was copied is anything */
+	larder_unpin(w);
+	cell = w->cell;
+	count_in(cell, COUNTER_HITS, 1);
+	count_cross(w, cell, version);
+	w->sample--;
+	if (n_value)
+		*n_value = size;
+	return true;
+}
+
+/* Apart, so that who has no doubt saves no registers for those who have. */
+static __attribute__((noinline)) TARGET bool
+LEVEL(take_doubtful)(struct worker *w, struct group *g, uint64_t i,
+		     uint32_t unit, const void *key, size_t n_key,
+		     uint64_t word, uint64_t now, void *value, size_t n_buffer,
+		     size_t *n_value)
+{
+	size_t optional = usual_optional(word);
+
+	return n_key - 8 <= 8
+		       ? LEVEL(take)(w, g, i, unit, key, n_key, true, optional,
+				     true, word, now, value, n_buffer, n_value)
+		       : LEVEL(take)(w, g, i, unit, key, n_key, false, optional,
+				     true, word, now, value, n_buffer, n_value);
+}
+
 /* @g and @tag: where the key's hash leads. @two_words: the key has 8 to 16
  * bytes, which are two words that may overlap. */
 static inline __attribute__((always_inline)) TARGET bool
@@ -55,11 +116,8 @@ LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
 {
 	const struct segment *s = w->s;
 	const struct hot *hot = s->hot;
-	const struct entry *e;
-	const unsigned char *from;
-	struct cell *cell = w->cell;
-	uint64_t mine, now, version, i, size;
-	uint64_t room = (ENTRY_FIXED + 7 + n_key + n_buffer) >> UNIT_SHIFT;
+	uint64_t mine, now, word, i;
+	uint64_t room = (USUAL_MOST + n_key + n_buffer) >> UNIT_SHIFT;
 	uint32_t unit, mask;
 
 	/* The general road writes down each 64th hit in its entry. */
@@ -86,36 +144,19 @@ LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
 	/* All that may be copied of an entry there lies in the segment. */
 	if (unlikely(unit - s->first_unit >= s->n_units - (uint32_t)room))
 		goto unusual;
-	e = entry_at(s, unit);
+	word = load_acquire(&entry_at(s, unit)->flags_stamp);
 	/* No flags but that of tags; and stamped since the last invalidation,
-	 * which says too that the segment is not closed. Newer than now: not
-	 * the usual hit. */
-	if (unlikely((load_acquire(&e->flags_stamp) &
-		      ~((uint64_t)ENTRY_TAGS << 48)) != now))
-		goto unusual;
-	size = e->n_value;
-	FORGET(size); /* where it is from: it is judged once */
-	if (unlikely(entry_n_key(e) != n_key || size > n_buffer))
-		goto unusual;
-	if (two_words ? unlikely(!same_word(e->rest, key) ||
-				 !same_word(e->rest + n_key - 8,
-					    (const char *)key + n_key - 8))
-		      : unlikely(memcmp(e->rest, key, n_key)))
-		goto unusual;
-	version = e->version;
-	reference_raise(g, (unsigned)i, &w->nowhere);
-	from = (const unsigned char *)e + align_up(ENTRY_FIXED + n_key, 8);
-	LEVEL(copy)(value, from, size);
-	LEAVE();
-	if (unlikely(!larder_pin_ok(w)))
-		goto unusual; /* expelled: what was copied is anything */
-	larder_unpin(w);
-	count_in(cell, COUNTER_HITS, 1);
-	count_cross(w, cell, version);
-	w->sample--;
-	if (n_value)
-		*n_value = size;
-	return true;
+	 * which says too that the segment is not closed. */
+	if (likely((word & ~((uint64_t)ENTRY_TAGS << 48)) == now)) {
+		if (likely(LEVEL(take)(w, g, i, unit, key, n_key, two_words, 0,
+				       false, word, now, value, n_buffer,
+				       n_value)))
+			return true;
+	} else if (likely(!(word >> 48 & ~(uint64_t)USUAL_FLAGS))) {
+		if (likely(LEVEL(take_doubtful)(w, g, i, unit, key, n_key, word,
+						now, value, n_buffer, n_value)))
+			return true;
+	}
 unusual:
 	larder_unpin(w);
 	return false;

@@ -28,7 +28,7 @@
 #include "base/hash.h"
 
 enum {
-	LAYOUT_VERSION = 2,
+	LAYOUT_VERSION = 3,
 	UNIT_BYTES = 64,
 	UNIT_SHIFT = 6,
 	MAX_CLASSES = 64,
@@ -366,8 +366,8 @@ enum {
 	ENTRY_TAGS = 1 << 7,
 };
 
-/* Tags of an entry: a Bloom mask of n_mask bytes (a power of two), two bits a
- * tag, then texts, each one length byte and its bytes. */
+/* Tags of an entry: a Bloom mask of n_mask bytes (a power of two; which bits is
+ * in store/entry.h), then texts, each one length byte and its bytes. */
 struct tag_block {
 	uint16_t n_tags;
 	uint16_t n_mask;

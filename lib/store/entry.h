@@ -9,6 +9,8 @@
 #ifndef LARDER_STORE_ENTRY_H
 #define LARDER_STORE_ENTRY_H
 
+#include <larder/larder.h>
+
 #include <string.h>
 
 #include "segment/segment.h"
@@ -119,37 +121,86 @@ uint64_t larder_tag_hash(const struct segment *s, const void *text,
 			 size_t n_text);
 
 /*
- * The Bloom mask of an entry's tags. Two bits a tag, chosen by bits 24..63 of
- * its hash, which is what the ring of recent invalidations remembers of it.
+ * The Bloom mask of an entry's tags. TAG_MASK_BITS bits a tag, chosen by bits
+ * 24..63 of its hash, which is what the ring of recent invalidations remembers
+ * of it. The first two are cheap to find and stand in the mask's first half, so
+ * that what is told apart by them needs no more of the entry than that.
  */
+enum { TAG_MASK_BITS = 5, TAG_MASK_SHIFT = 24 };
 struct tag_mask {
 	const unsigned char *bytes;
 	uint32_t last; /* number of its last bit */
 };
 
-/* False if the block is no block: the memory was reused, or is damaged. */
+/* The mask of an entry without tags. */
+static inline struct tag_mask tag_mask_none(void)
+{
+	static const unsigned char none[8];
+
+	return (struct tag_mask){.bytes = none};
+}
+
+/* Is what was copied from where a block's header stands one, of at most
+ * @n_bytes? If not the memory was reused, or is damaged. */
+static inline bool tag_block_valid(struct tag_block block, uint64_t n_bytes)
+{
+	uint32_t n = block.n_mask;
+
+	return block.n_tags - 1u < LARDER_TAGS_MAX && n >= 8 &&
+	       (n & (n - 1)) == 0 && (uint64_t)n + block.n_texts <= n_bytes;
+}
+
+/* False if there is no block. */
 static inline bool tag_mask_of(const struct segment *s,
 			       const struct tag_block *tags, struct tag_mask *m)
 {
-	uint32_t n = tags->n_mask; /* read once, and judged */
+	const unsigned char *end = s->base + s->bytes;
+	struct tag_block block;
 
 	m->bytes = tags->bytes;
-	m->last = n * 8 - 1;
-	return n && n <= (uint64_t)(s->base + s->bytes - m->bytes);
+	if (m->bytes > end)
+		return false;
+	memcpy(&block, tags, sizeof block); /* once, then judged */
+	m->last = block.n_mask * 8u - 1;
+	return tag_block_valid(block, (uint64_t)(end - m->bytes));
 }
 
-static inline bool tag_mask_bit(struct tag_mask m, uint64_t random)
+/* Number of the i-th bit of a tag in a mask whose last bit is @last. */
+static inline uint32_t tag_mask_place(uint64_t fingerprint, unsigned i,
+				      uint32_t last)
 {
-	uint32_t bit = (uint32_t)random & m.last;
+	uint64_t more = fingerprint * UINT64_C(0x9e3779b97f4a7c15);
+	uint32_t half = last / 2;
 
-	return m.bytes[bit / 8] >> bit % 8 & 1;
+	if (i < 2)
+		return (uint32_t)(fingerprint >> 20 * i) & half;
+	return ((uint32_t)(more >> (50 - 14 * (i - 2))) & half) + half + 1;
+}
+
+static inline bool tag_mask_bit(struct tag_mask m, uint32_t bit)
+{
+	uint64_t word;
+
+	memcpy(&word, m.bytes + bit / 64 * 8, sizeof word);
+	return word >> bit % 64 & 1;
+}
+
+/* The first two bits, without a branch: most who pass here are strangers. */
+static inline bool tag_mask_may(struct tag_mask m, uint64_t fingerprint)
+{
+	return tag_mask_bit(m, tag_mask_place(fingerprint, 0, m.last)) &
+	       tag_mask_bit(m, tag_mask_place(fingerprint, 1, m.last));
 }
 
 /* Could a tag of this hash be among them? */
 static inline bool tag_mask_has(struct tag_mask m, uint64_t tag_hash)
 {
-	return tag_mask_bit(m, tag_hash >> 24) &&
-	       tag_mask_bit(m, tag_hash >> 44);
+	uint64_t fingerprint = tag_hash >> TAG_MASK_SHIFT;
+
+	for (unsigned i = 0; i < TAG_MASK_BITS; i++)
+		if (!tag_mask_bit(m, tag_mask_place(fingerprint, i, m.last)))
+			return false;
+	return true;
 }
 
 /* Copy bytes that may change or be reused meanwhile; the caller validates its
