@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/number.h"
+
 bool router_text_reserve(struct text *t, size_t more)
 {
 	size_t room = t->room ? t->room : 1024;
@@ -73,15 +75,19 @@ void router_text_json(struct text *t, const char *string)
 
 void router_text_double(struct text *t, double value)
 {
-	char digits[32];
+	char digits[NUMBER_ROOM];
 
-	/* 15 digits do for most; 17 for all. */
-	for (int precision = 15; precision <= 17; precision++) {
-		snprintf(digits, sizeof digits, "%.*g", precision, value);
-		if (strtod(digits, NULL) == value)
-			break;
-	}
-	router_text_string(t, digits);
-	if (!strpbrk(digits, ".en"))
-		router_text_add(t, ".0", 2);
+	router_text_add(t, digits, router_number_write(value, digits));
+}
+
+void router_text_whole(struct text *t, uint64_t value)
+{
+	char digits[24];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	router_text_add(t, digits + at, sizeof digits - at);
 }

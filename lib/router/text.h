@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct text {
@@ -38,5 +39,6 @@ void router_text_format(struct text *t, const char *format, ...)
 void router_text_json(struct text *t, const char *string);
 /* A double that reads back to the same bits, in few digits. */
 void router_text_double(struct text *t, double value);
+void router_text_whole(struct text *t, uint64_t value);
 
 #endif
