@@ -170,7 +170,7 @@ static int answer(struct subject *s, struct router *router)
 	}
 	if (result)
 		return result;
-	free(a.body);
+	router_body_free(router, a.body);
 	return (int)a.status;
 }
 

@@ -71,6 +71,10 @@ struct router_agent {
 	bool from_catalog;
 };
 
+struct router;
+struct arena;
+struct router_catalog;
+
 /** A parsed question: agents and models in canonical order. */
 struct router_request {
 	enum router_strategy strategy;
@@ -80,8 +84,10 @@ struct router_request {
 	struct router_agent *agents;
 	struct router_model *models;
 	unsigned n_agents, n_models;
-	void *memory; /* json values that the strings belong to */
-	void *memory2;
+	/* what all this belongs to */
+	struct router *router;
+	struct arena *arena;
+	struct router_catalog *catalog; /* or NULL */
 };
 
 struct router_weights {
@@ -119,8 +125,8 @@ struct router_result {
 /** What is wrong with an input: an RFC 6901 pointer and a sentence. */
 struct router_error {
 	int status; /* 400: no JSON; 422: JSON of another meaning */
-	char pointer[160];
-	char detail[240];
+	char pointer[320];
+	char detail[480];
 };
 
 /* ---- scoring and assigning: pure functions, no segment needed ---- */
@@ -152,8 +158,6 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 
 /* ---- a router on a segment ---- */
 
-struct router;
-
 struct router_options {
 	size_t size_of;
 	uint64_t ttl_ms;	/* of results; 0: 300000 */
@@ -164,6 +168,7 @@ struct router_options {
 	uint32_t never_cache;	/* 1: compute everything */
 	uint32_t bypass_cells;	/* agents x models below which greedy and
 				   balanced are not looked up; 0: 256 */
+#define ROUTER_BYPASS_NOTHING 1u
 };
 
 /** Open the router's part of a segment; @cache may be NULL (no sharing: for
@@ -194,9 +199,10 @@ enum router_cache_status {
 };
 const char *router_cache_status_name(enum router_cache_status status);
 
-/** A finished answer; the body belongs to the caller (free()). */
+/** A finished answer; its body goes back with router_body_free(), or free(). */
 struct router_answer {
 	enum router_cache_status status;
+	enum router_strategy strategy;
 	char *body;
 	size_t n_body;
 	uint64_t age_ms;
@@ -217,6 +223,8 @@ int router_answer_poll(struct router *router, struct router_work *work,
 		       struct router_answer *answer,
 		       struct router_error *error);
 void router_answer_cancel(struct router *router, struct router_work *work);
+/** Give an answer's body back: the next answer may use its memory. */
+void router_body_free(struct router *router, char *body);
 
 /* ---- what changes: models, agents, load ---- */
 

@@ -11,6 +11,7 @@
  * then computes: an invalidation in between refuses what it stores.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,29 @@ static void add(atomic_u64 *counter, uint64_t n)
 }
 
 /* ------------------------------------------------------------------ */
+/* Bodies: some wait to be used again                                  */
+
+struct text router_body_text(struct router *r)
+{
+	struct text t = {0};
+
+	if (r->n_idle_bodies) {
+		t.bytes = r->idle_body[--r->n_idle_bodies];
+		t.room = malloc_usable_size(t.bytes);
+	}
+	return t;
+}
+
+void router_body_free(struct router *r, char *body)
+{
+	if (body && r->n_idle_bodies < IDLE_BODIES_MAX &&
+	    malloc_usable_size(body) <= IDLE_BODY_BYTES)
+		r->idle_body[r->n_idle_bodies++] = body;
+	else
+		free(body);
+}
+
+/* ------------------------------------------------------------------ */
 /* Computing and storing                                               */
 
 static int compute(struct router *r, const struct router_request *q,
@@ -49,14 +73,12 @@ static int compute(struct router *r, const struct router_request *q,
 {
 	int error;
 
-	result->assignments =
-		calloc(q->n_agents + 1, sizeof *result->assignments);
+	result->assignments = router_arena_take(
+		q->arena, q->n_agents * sizeof *result->assignments);
 	if (!result->assignments)
 		return -ENOMEM;
 	error = router_assign(&r->weights, q, result);
-	if (error)
-		free(result->assignments);
-	else
+	if (!error)
 		add(&router_cell(r)->compute_ns[q->strategy],
 		    result->computed_ns);
 	return error;
@@ -67,7 +89,7 @@ static int answer_computed(struct router *r, struct router_work *w, bool lead,
 			   struct router_answer *answer)
 {
 	struct router_result result;
-	struct text t = {0};
+	struct text t;
 	uint64_t version = 0;
 	int error = compute(r, w->request, &result);
 
@@ -78,11 +100,12 @@ static int answer_computed(struct router *r, struct router_work *w, bool lead,
 	}
 	if (lead)
 		version = router_result_store(r, w, &result);
+	t = router_body_text(r);
 	router_render(w->request, &result, &t);
 	if (version)
 		router_alias_store(r, w, &t, version, result.computed_ns);
-	free(result.assignments);
-	return router_answer_finish(&t, status, NULL, result.computed_ns,
+	answer->strategy = w->request->strategy;
+	return router_answer_finish(r, &t, status, NULL, result.computed_ns,
 				    answer);
 }
 
@@ -96,9 +119,9 @@ static int answer_stored(struct router *r, struct router_work *w,
 	const struct router_request *q = w->request;
 	struct larder_info info = {.size_of = sizeof info};
 	struct router_result result = {
-		.assignments =
-			calloc(q->n_agents + 1, sizeof *result.assignments)};
-	struct text t = {0};
+		.assignments = router_arena_take(
+			q->arena, q->n_agents * sizeof *result.assignments)};
+	struct text t;
 	bool fits = result.assignments &&
 		    router_unpack(q, view->value, view->n_value, &result);
 	uint64_t version = view->version;
@@ -106,6 +129,7 @@ static int answer_stored(struct router *r, struct router_work *w,
 
 	larder_release(r->cache, view);
 	if (fits) {
+		t = router_body_text(r);
 		router_render(q, &result, &t);
 		if (larder_get_info(r->cache, w->key, w->n_key, NULL, 0,
 				    &info) == LARDER_MISS)
@@ -114,17 +138,17 @@ static int answer_stored(struct router *r, struct router_work *w,
 			router_alias_store(r, w, &t, version,
 					   result.computed_ns);
 		add(&router_cell(r)->saved_ns[q->strategy], result.computed_ns);
-		error = router_answer_finish(&t, status, &info,
+		answer->strategy = q->strategy;
+		error = router_answer_finish(r, &t, status, &info,
 					     result.computed_ns, answer);
 	}
-	free(result.assignments);
 	return error;
 }
 
 /* ------------------------------------------------------------------ */
 /* Is it worth a lookup?                                               */
 
-static unsigned shape(const struct router_request *q)
+unsigned router_shape(const struct router_request *q)
 {
 	uint64_t cells = (uint64_t)q->n_agents * q->n_models;
 
@@ -132,19 +156,21 @@ static unsigned shape(const struct router_request *q)
 }
 
 /*
- * What a lookup costs beyond the parsing that both ways have is about the same
- * for all shapes of a size; what computing costs is learned per shape. One in
- * 64 that would be bypassed is computed under the clock again.
+ * What hits and what computing cost, from the complete body to the ready
+ * answer, is learned by shape. One in 64 that would be bypassed is looked up
+ * all the same, so that what was learned can change.
  */
 static bool worth_it(struct router *r, const struct router_request *q)
 {
-	unsigned k = shape(q) % 32;
+	unsigned k = router_shape(q) % 32;
 	double compute_ns = r->compute_cost[q->strategy][k];
 	double hit_ns = r->hit_cost[k];
 
 	if (!r->cache || r->options.never_cache)
 		return false;
 	if (q->strategy == ROUTER_OPTIMAL && q->n_agents >= 2)
+		return true;
+	if (r->options.bypass_cells == ROUTER_BYPASS_NOTHING)
 		return true;
 	if ((uint64_t)q->n_agents * q->n_models < r->options.bypass_cells)
 		return false;
@@ -174,12 +200,13 @@ static unsigned *unrepeated(struct router *r, size_t n_body)
 
 /* ------------------------------------------------------------------ */
 
-static void work_free(struct router_work *w)
+static void work_free(struct router *r, struct router_work *w)
 {
 	if (!w)
 		return;
-	router_request_free(w->request);
-	free(w);
+	if (w->request)
+		router_catalog_release(w->request->catalog);
+	router_arena_put(r, w->arena);
 }
 
 /*
@@ -221,8 +248,8 @@ bool router_refresh_some(struct router *r, unsigned n)
 		    r->catalog.number != w->catalog)
 			larder_fill_abandon(r->cache, &w->fill);
 		else if (answer_computed(r, w, true, ROUTER_MISS, &answer) == 0)
-			free(answer.body);
-		work_free(w);
+			router_body_free(r, answer.body);
+		work_free(r, w);
 	}
 	return r->refreshes != NULL;
 }
@@ -234,7 +261,7 @@ void router_refreshes_drop(struct router *r)
 
 		r->refreshes = w->next;
 		larder_fill_abandon(r->cache, &w->fill);
-		work_free(w);
+		work_free(r, w);
 	}
 }
 
@@ -266,7 +293,8 @@ static int step(struct router *r, struct router_work *w, int outcome,
 static int work_make(struct router *r, const void *body, size_t n_body,
 		     struct router_work *w, struct router_error *e)
 {
-	int error = router_request_parse(r, body, n_body, &w->request, e);
+	int error =
+		router_request_in(r, w->arena, body, n_body, &w->request, e);
 
 	if (error)
 		return error;
@@ -278,7 +306,7 @@ static int work_make(struct router *r, const void *body, size_t n_body,
 /* Looked up by its bytes: 0 with the answer, or 1. */
 static int answer_by_bytes(struct router *r, struct router_work *w,
 			   const void *body, size_t n_body,
-			   struct router_answer *answer)
+			   struct router_answer *answer, unsigned *shape)
 {
 	struct digest d;
 
@@ -289,63 +317,73 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 	if (*unrepeated(r, n_body) >= UNREPEATED_MOST)
 		return 1;
 	w->n_alias = router_alias_key(r, d, w->alias);
-	if (router_alias_try(r, w->alias, w->n_alias, answer))
+	if (router_alias_try(r, w->alias, w->n_alias, answer, shape))
 		return 1;
 	*unrepeated(r, n_body) = 0;
 	return 0;
+}
+
+/* The canonical entry: found, led, waited for; or not looked up at all. */
+static int answer_by_meaning(struct router *r, struct router_work *w,
+			     struct router_answer *answer, bool *hit)
+{
+	struct larder_view view = {0};
+	int outcome;
+
+	if (!worth_it(r, w->request))
+		return answer_computed(r, w, false, ROUTER_BYPASS, answer);
+	if (router_key(r, w->request, w->key, &w->n_key))
+		return -ENOMEM;
+	outcome = larder_fill_begin(r->cache, w->key, w->n_key, NULL, &w->fill,
+				    &view);
+	*hit = outcome == LARDER_OK;
+	return step(r, w, outcome, &view, false, answer);
 }
 
 static int begin_once(struct router *r, const void *body, size_t n_body,
 		      struct router_answer *answer, struct router_work **work,
 		      struct router_error *e)
 {
-	int error = router_catalog_current(r), outcome = LARDER_MISS;
-	struct larder_view view = {0};
+	int error = router_catalog_current(r);
+	uint64_t began = now_ns();
 	struct router_work *w;
-	uint64_t parsed;
-	double *learned;
+	struct arena *a;
+	unsigned shape;
+	bool hit = true;
 
 	if (error)
 		return error;
-	w = calloc(1, sizeof *w);
-	if (!w)
+	a = router_arena_get(r);
+	w = a ? router_arena_zeroed(a, sizeof *w) : NULL;
+	if (!w) {
+		router_arena_put(r, a);
 		return -ENOMEM;
-	if (answer_by_bytes(r, w, body, n_body, answer) == 0) {
-		free(w);
-		return 0;
 	}
-	error = work_make(r, body, n_body, w, e);
-	if (error) {
-		free(w);
-		return error;
-	}
-	parsed = now_ns();
-	learned =
-		&r->compute_cost[w->request->strategy][shape(w->request) % 32];
-	if (!worth_it(r, w->request)) {
-		error = answer_computed(r, w, false, ROUTER_BYPASS, answer);
-	} else {
-		error = router_key(r, w->request, w->key, &w->n_key);
+	w->arena = a;
+	error = answer_by_bytes(r, w, body, n_body, answer, &shape);
+	if (error == 1) {
+		hit = false;
+		error = work_make(r, body, n_body, w, e);
 		if (!error) {
-			outcome = larder_fill_begin(r->cache, w->key, w->n_key,
-						    NULL, &w->fill, &view);
-			error = step(r, w, outcome, &view, false, answer);
+			shape = router_shape(w->request);
+			error = answer_by_meaning(r, w, answer, &hit);
 		}
+		if (error == 0 && hit)
+			*unrepeated(r, n_body) = 0;
+		else if (*unrepeated(r, n_body) < UNREPEATED_MOST)
+			++*unrepeated(r, n_body);
 	}
 	if (error == LARDER_WAIT) {
 		*work = w;
 		return LARDER_WAIT;
 	}
-	if (error == 0 && outcome == LARDER_OK) {
-		learned = &r->hit_cost[shape(w->request) % 32];
-		*unrepeated(r, n_body) = 0;
-	} else if (*unrepeated(r, n_body) < UNREPEATED_MOST) {
-		++*unrepeated(r, n_body);
-	}
-	if (error == 0)
-		learn(learned, now_ns() - parsed);
+	if (error == 0 && hit)
+		learn(&r->hit_cost[shape % 32], now_ns() - began);
+	else if (error == 0)
+		learn(&r->compute_cost[w->request->strategy][shape % 32],
+		      now_ns() - began);
 	if (!w->refreshing)
-		work_free(w);
+		work_free(r, w);
 	return error;
 }
 
@@ -377,12 +415,12 @@ int router_answer_poll(struct router *r, struct router_work *w,
 	if (error == 1)
 		error = answer_computed(r, w, false, ROUTER_MISS, answer);
 	if (!w->refreshing)
-		work_free(w);
+		work_free(r, w);
 	return error;
 }
 
 void router_answer_cancel(struct router *r, struct router_work *w)
 {
 	larder_fill_abandon(r->cache, &w->fill);
-	work_free(w);
+	work_free(r, w);
 }

@@ -8,6 +8,7 @@
 enum { ALIAS_KEY_BYTES = 48 };
 
 struct router_work {
+	struct arena *arena; /* which this lies in, as all it holds */
 	struct router_request *request;
 	struct larder_fill fill;
 	char key[ROUTER_KEY_BYTES], alias[ALIAS_KEY_BYTES];
@@ -18,7 +19,8 @@ struct router_work {
 };
 
 /* Close the rendered object with its "cache" member. @info NULL: fresh. */
-int router_answer_finish(struct text *t, enum router_cache_status status,
+int router_answer_finish(struct router *r, struct text *t,
+			 enum router_cache_status status,
 			 const struct larder_info *info, uint64_t computed_ns,
 			 struct router_answer *answer);
 
@@ -27,10 +29,12 @@ size_t router_alias_key(struct router *r, struct digest d,
 			char key[ALIAS_KEY_BYTES]);
 /* 0 with the answer, or 1: no alias, or one whose canonical entry is gone. */
 int router_alias_try(struct router *r, const char *key, size_t n_key,
-		     struct router_answer *answer);
+		     struct router_answer *answer, unsigned *shape);
 void router_alias_store(struct router *r, const struct router_work *w,
 			const struct text *body, uint64_t version,
 			uint64_t computed_ns);
+/* What questions of about this many agents times models have in common. */
+unsigned router_shape(const struct router_request *q);
 
 /* Store under the lead's token. The entry's version, or 0: not stored. */
 uint64_t router_result_store(struct router *r, struct router_work *w,

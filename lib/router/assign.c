@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include <larder/router.h>
+#include "router/router.h"
 
 const struct router_weights router_default_weights = {
 	.required = 0.70,
@@ -182,14 +182,17 @@ static int assign_optimal(const struct router_weights *w,
 			  struct router_result *r)
 {
 	unsigned n_rows = 0, n = q->n_models;
-	unsigned *row_agent = malloc(sizeof *row_agent * (q->n_agents + 1));
-	double *score = malloc(sizeof *score * ((size_t)q->n_agents * n + 1));
-	uint64_t *capacity = malloc(sizeof *capacity * (n + 1));
-	int *column = malloc(sizeof *column * (q->n_agents + 1));
-	int error = -ENOMEM;
+	struct arena *a = q->arena;
+	unsigned *row_agent =
+		router_arena_take(a, sizeof *row_agent * q->n_agents);
+	double *score =
+		router_arena_take(a, sizeof *score * (size_t)q->n_agents * n);
+	uint64_t *capacity = router_arena_take(a, sizeof *capacity * n);
+	int *column = router_arena_take(a, sizeof *column * q->n_agents);
+	int error;
 
 	if (!row_agent || !score || !capacity || !column)
-		goto out;
+		return -ENOMEM;
 	for (unsigned i = 0; i < q->n_agents; i++)
 		if (r->assignments[i].model < 0 && !r->assignments[i].reason)
 			row_agent[n_rows++] = i;
@@ -209,7 +212,7 @@ static int assign_optimal(const struct router_weights *w,
 				router_match(w, &q->agents[row_agent[row]],
 					     &q->models[k]),
 				&q->models[k]);
-	error = router_solve(n_rows, n, score, capacity, column);
+	error = router_solve_in(a, n_rows, n, score, capacity, column);
 	for (unsigned row = 0; !error && row < n_rows; row++) {
 		struct router_assignment *to = &r->assignments[row_agent[row]];
 
@@ -220,11 +223,6 @@ static int assign_optimal(const struct router_weights *w,
 			give_none(to, n ? ROUTER_REASON_NO_CAPACITY
 					: ROUTER_REASON_NO_MODEL);
 	}
-out:
-	free(row_agent);
-	free(score);
-	free(capacity);
-	free(column);
 	return error;
 }
 
@@ -256,7 +254,9 @@ static void assign_fixed(const struct router_weights *w,
 int router_assign(const struct router_weights *w,
 		  const struct router_request *q, struct router_result *r)
 {
-	unsigned *uses = calloc(q->n_models + 1, sizeof *uses);
+	struct arena_mark mark = router_arena_mark(q->arena);
+	unsigned *uses =
+		router_arena_zeroed(q->arena, q->n_models * sizeof *uses);
 	struct timespec begin, end;
 	double match_sum = 0;
 	int error = 0;
@@ -274,7 +274,7 @@ int router_assign(const struct router_weights *w,
 				       ? w->balance_penalty
 				       : 0.0,
 			       uses, r);
-	free(uses);
+	router_arena_rewind(q->arena, mark);
 	r->total_score = r->avg_utilization = 0;
 	r->n_assigned = r->models_filtered = 0;
 	for (unsigned i = 0; i < q->n_agents; i++)

@@ -20,70 +20,145 @@
 
 #include "router/router.h"
 
-static int store(struct router *r, json_t *document, uint64_t expected,
+static int store(struct router *r, const char *bytes, uint64_t expected,
 		 uint64_t *version)
 {
 	struct larder_put_options o = {
 		.size_of = sizeof o, .flags = LARDER_KEEP, .version = version};
-	char *bytes = json_dumps(document, JSON_COMPACT);
-	int result;
 
-	if (!bytes)
-		return -ENOMEM;
-	result = expected ? larder_cas(r->cache, CATALOG_KEY, CATALOG_KEY_N,
-				       expected, bytes, strlen(bytes), &o)
-			  : larder_add(r->cache, CATALOG_KEY, CATALOG_KEY_N,
-				       bytes, strlen(bytes), &o);
-	free(bytes);
-	return result;
+	if (!r->cache)
+		return 0;
+	return expected ? larder_cas(r->cache, CATALOG_KEY, CATALOG_KEY_N,
+				     expected, bytes, strlen(bytes), &o)
+			: larder_add(r->cache, CATALOG_KEY, CATALOG_KEY_N,
+				     bytes, strlen(bytes), &o);
 }
 
-static void adopt(struct router *r, json_t *document, uint64_t version)
+/* ------------------------------------------------------------------ */
+/* As questions take of it                                             */
+
+static int parse_catalog(const void *bytes, size_t n,
+			 struct router_catalog **parsed, struct router_error *e)
+{
+	struct arena *a = router_arena_new();
+	struct router_catalog *c = a ? router_arena_zeroed(a, sizeof *c) : NULL;
+	int error = c ? router_parse(a, PARSE_CATALOG, bytes, n, &c->lists, e)
+		      : -ENOMEM;
+
+	if (!error && !(c->lists.has_models && c->lists.has_agents))
+		error = router_fail(e, 422, "",
+				    "a catalog is an object with the lists "
+				    "\"models\" and \"agents\"");
+	if (!error)
+		error = router_lists_check(&c->lists, e);
+	if (error) {
+		router_arena_free(a);
+		return error;
+	}
+	c->n_users = 1;
+	c->arena = a;
+	*parsed = c;
+	return 0;
+}
+
+struct router_catalog *router_catalog_hold(struct router *r)
+{
+	if (r->catalog.parsed)
+		r->catalog.parsed->n_users++;
+	return r->catalog.parsed;
+}
+
+void router_catalog_release(struct router_catalog *c)
+{
+	if (c && --c->n_users == 0)
+		router_arena_free(c->arena);
+}
+
+/* From now on this is the catalog. Document and lists are taken over. */
+static void adopt(struct router *r, json_t *document,
+		  struct router_catalog *parsed, uint64_t version)
 {
 	json_decref(r->catalog.document);
+	router_catalog_release(r->catalog.parsed);
 	r->catalog.document = document;
+	r->catalog.parsed = parsed;
 	r->catalog.entry_version = version;
 	r->catalog.number = (uint64_t)json_integer_value(
 		json_object_get(document, "version"));
 }
 
-static json_t *empty_document(void)
+static int adopt_bytes(struct router *r, const void *bytes, size_t n,
+		       uint64_t version)
 {
-	return json_pack("{s:i,s:[],s:[],s:[],s:s}", "version", 0, "pending",
-			 "models", "agents", "digest", "");
+	json_t *document = json_loadb(bytes, n, 0, NULL);
+	struct router_catalog *parsed;
+	struct router_error e;
+	int error = document ? parse_catalog(bytes, n, &parsed, &e) : -EIO;
+
+	if (error) {
+		json_decref(document);
+		return error == -EINVAL ? -EIO : error;
+	}
+	adopt(r, document, parsed, version);
+	return 0;
+}
+
+int router_catalog_empty(struct router *r)
+{
+	static const char bytes[] = "{\"version\":0,\"pending\":[],"
+				    "\"models\":[],\"agents\":[],"
+				    "\"digest\":\"\"}";
+
+	return adopt_bytes(r, bytes, sizeof bytes - 1, 0);
 }
 
 static int read_entry(struct router *r)
 {
 	struct larder_view view;
 	int result = larder_lease(r->cache, CATALOG_KEY, CATALOG_KEY_N, &view);
-	uint64_t version;
-	json_t *document;
 
-	if (result == LARDER_MISS) {
-		document = empty_document();
-		if (!document)
-			return -ENOMEM;
-		adopt(r, document, 0);
-		return 0;
-	}
+	if (result == LARDER_MISS)
+		return router_catalog_empty(r);
 	if (result)
 		return result < 0 ? result : -EAGAIN;
-	version = view.version;
-	document = json_loadb(view.value, view.n_value, 0, NULL);
+	result = adopt_bytes(r, view.value, view.n_value, view.version);
 	larder_release(r->cache, &view);
-	if (!document)
-		return -EIO;
-	adopt(r, document, version);
-	return 0;
+	return result;
+}
+
+/* Make @document the catalog, if the catalog is still what it was. 0: it is
+ * this one's now; 1: somebody was faster; or -errno, -EINVAL with @e. */
+static int publish(struct router *r, json_t *document, struct router_error *e)
+{
+	char *bytes = json_dumps(document, JSON_COMPACT);
+	struct router_catalog *parsed;
+	uint64_t version = 0;
+	int result = bytes ? parse_catalog(bytes, strlen(bytes), &parsed, e)
+			   : -ENOMEM;
+
+	if (result) {
+		free(bytes);
+		return result;
+	}
+	result = store(r, bytes, r->catalog.entry_version, &version);
+	free(bytes);
+	if (result == LARDER_OK) {
+		adopt(r, json_incref(document), parsed, version);
+		return 0;
+	}
+	router_catalog_release(parsed);
+	if (result == LARDER_KEEP_LIMIT || result == LARDER_NO_SPACE)
+		return -ENOSPC;
+	/* LARDER_CHANGED, EXISTS, MISS: another one's is there. */
+	return result < 0 ? result : 1;
 }
 
 /* Invalidate what the last change left to do, then say that it is done. */
 static int finish_pending(struct router *r)
 {
 	json_t *pending = json_object_get(r->catalog.document, "pending"), *tag;
+	struct router_error e;
 	json_t *done;
-	uint64_t version = 0;
 	size_t i;
 	int result;
 
@@ -101,14 +176,10 @@ static int finish_pending(struct router *r)
 		json_decref(done);
 		return -ENOMEM;
 	}
-	result = store(r, done, r->catalog.entry_version, &version);
-	if (result == LARDER_OK) {
-		adopt(r, done, version);
-		return 0;
-	}
-	/* Another one finished it, or has changed the catalog since. Both are
-	 * seen at the next look; what we invalidated stays invalidated. */
+	result = publish(r, done, &e);
 	json_decref(done);
+	/* Where another one finished it, or has changed the catalog since, that
+	 * is seen at the next look; what was invalidated stays so. */
 	return result < 0 ? result : 0;
 }
 
@@ -236,60 +307,68 @@ static int apply(const struct router *r, struct change *c, json_t **changed)
 	return 0;
 }
 
-static int run_change(struct router *r, struct change *c)
+static int run_change(struct router *r, struct change *c,
+		      struct router_error *e)
 {
-	for (;;) {
-		uint64_t version = 0;
-		json_t *changed;
-		int result = router_catalog_current(r);
+	int result = 1;
 
+	while (result == 1) {
+		json_t *changed;
+
+		result = router_catalog_current(r);
 		if (!result)
 			result = apply(r, c, &changed);
 		if (result)
 			return result;
-		result = r->cache ? store(r, changed, r->catalog.entry_version,
-					  &version)
-				  : 0;
-		if (result == LARDER_OK) {
-			adopt(r, changed, version);
-			return finish_pending(r);
-		}
+		result = publish(r, changed, e);
 		json_decref(changed);
-		if (result == LARDER_KEEP_LIMIT || result == LARDER_NO_SPACE)
-			return -ENOSPC;
-		if (result < 0)
-			return result;
-		/* LARDER_CHANGED, EXISTS, MISS: somebody was faster. */
 	}
+	return result ? result : finish_pending(r);
+}
+
+/* An item of the catalog, checked; its id is the path's, if it has none. */
+static json_t *item_from(const char *kind, const char *id, const void *body,
+			 size_t n_body, int *error, struct router_error *e)
+{
+	enum parse_what what =
+		strcmp(kind, "models") ? PARSE_AGENT : PARSE_MODEL;
+	struct arena *a = router_arena_new();
+	struct lists l;
+	const char *own;
+	json_t *item = NULL;
+
+	*error = a ? router_parse(a, what, body, n_body, &l, e) : -ENOMEM;
+	if (!*error) {
+		own = what == PARSE_MODEL ? l.models[0].id : l.agents[0].id;
+		if (own && strcmp(own, id))
+			*error = router_fail(e, 422, "/id",
+					     "/id: the body's is \"%s\", the "
+					     "path's \"%s\"",
+					     own, id);
+	}
+	router_arena_free(a);
+	if (*error)
+		return NULL;
+	item = json_loadb(body, n_body, 0, NULL);
+	if (!item || json_object_set_new(item, "id", json_string(id))) {
+		json_decref(item);
+		*error = router_fail(e, 422, "", "this id is no UTF-8");
+		return NULL;
+	}
+	return item;
 }
 
 int router_put(struct router *r, const char *kind, const char *id,
 	       const void *body, size_t n_body, const char *if_match,
 	       char etag[40], struct router_error *e)
 {
-	json_error_t why;
-	json_t *item = json_loadb(body, n_body, JSON_REJECT_DUPLICATES, &why);
+	int error = 0;
+	json_t *item = item_from(kind, id, body, n_body, &error, e);
 	struct change c = {
 		.kind = kind, .id = id, .item = item, .if_match = if_match};
-	const char *own = json_string_value(json_object_get(item, "id"));
-	int error;
 
-	if (!item)
-		return router_fail(e, 400, "", "not JSON: %s at byte %d",
-				   why.text, why.position);
-	if (json_is_object(item) && !json_object_get(item, "id") &&
-	    json_object_set_new(item, "id", json_string(id))) {
-		json_decref(item);
-		return -ENOMEM;
-	}
-	error = router_check_item(kind, item, "", e);
-	own = json_string_value(json_object_get(item, "id"));
-	if (!error && strcmp(own, id))
-		error = router_fail(
-			e, 422, "/id",
-			"the body's id is \"%s\", the path's \"%s\"", own, id);
 	if (!error)
-		error = run_change(r, &c);
+		error = run_change(r, &c, e);
 	json_decref(item);
 	if (error)
 		return error;
@@ -301,8 +380,9 @@ int router_delete(struct router *r, const char *kind, const char *id,
 		  const char *if_match)
 {
 	struct change c = {.kind = kind, .id = id, .if_match = if_match};
+	struct router_error e;
 
-	return run_change(r, &c);
+	return run_change(r, &c, &e);
 }
 
 int router_get(struct router *r, const char *kind, const char *id, char **json,
@@ -329,35 +409,6 @@ int router_get(struct router *r, const char *kind, const char *id, char **json,
 }
 
 /* ------------------------------------------------------------------ */
-
-static int check_catalog(const json_t *file, struct router_error *e)
-{
-	static const char *const kinds[] = {"models", "agents"};
-	char pointer[64];
-
-	if (!json_is_object(file))
-		return router_fail(e, 422, "", "a catalog is an object");
-	for (unsigned k = 0; k < 2; k++) {
-		const json_t *list = json_object_get(file, kinds[k]), *item;
-		size_t i;
-
-		if (!json_is_array(list))
-			return router_fail(e, 422, "", "\"%s\" must be a list",
-					   kinds[k]);
-		json_array_foreach(list, i, item)
-		{
-			snprintf(pointer, sizeof pointer, "/%s/%zu", kinds[k],
-				 i);
-			if (router_check_item(kinds[k], item, pointer, e))
-				return -EINVAL;
-			if (position(list, json_string_value(json_object_get(
-						   item, "id"))) != i)
-				return router_fail(e, 422, pointer,
-						   "this id is there twice");
-		}
-	}
-	return 0;
-}
 
 /* The tags of what differs between two lists, and whether any is new. */
 static int compare_lists(const char *kind, const json_t *before,
@@ -412,30 +463,64 @@ static json_t *replacement(struct router *r, json_t *file, const char *digest)
 	return NULL;
 }
 
+/* The file's bytes, to be freed, or NULL with errno. */
+static char *read_file(const char *path, size_t *n)
+{
+	FILE *f = fopen(path, "re");
+	struct text t = {0};
+	char piece[4096];
+	size_t got;
+
+	if (!f)
+		return NULL;
+	while ((got = fread(piece, 1, sizeof piece, f)) > 0)
+		router_text_add(&t, piece, got);
+	if (ferror(f) || t.failed || !t.bytes) {
+		errno = t.failed ? ENOMEM : errno ? errno : EINVAL;
+		free(t.bytes);
+		t.bytes = NULL;
+	}
+	fclose(f);
+	*n = t.n;
+	return t.bytes;
+}
+
+static int load_file(struct router *r, const char *path, json_t **file,
+		     char digest[40], struct router_error *e)
+{
+	struct router_catalog *parsed;
+	size_t n = 0;
+	char *bytes = read_file(path, &n);
+	int error;
+
+	if (!bytes)
+		return router_fail(e, 400, "", "%s", strerror(errno));
+	error = parse_catalog(bytes, n, &parsed, e);
+	if (!error) {
+		router_catalog_release(parsed);
+		*file = json_loadb(bytes, n, 0, NULL);
+		if (!*file)
+			error = router_fail(e, 400, "", "not JSON");
+	}
+	free(bytes);
+	if (!error)
+		etag_of(r, *file, digest);
+	return error;
+}
+
 int router_catalog_load(struct router *r, const char *path,
 			struct router_error *e)
 {
-	json_error_t why;
-	json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
-	json_t *document;
+	json_t *file = NULL, *document;
 	const char *last;
 	char digest[40];
-	int result;
+	int result = load_file(r, path, &file, digest, e);
+	bool done = result != 0;
 
-	if (!file)
-		return router_fail(e, 400, "", "%s: %s (line %d)", path,
-				   why.text, why.line);
-	result = check_catalog(file, e);
-	if (!result)
-		etag_of(r, file, digest);
-	while (!result) {
-		uint64_t version = 0;
-
+	while (!done) {
 		result = router_catalog_current(r);
 		if (result)
 			break;
-		if (!r->catalog.document)
-			adopt(r, empty_document(), 0);
 		last = json_string_value(
 			json_object_get(r->catalog.document, "digest"));
 		if (last && !strcmp(last, digest)) {
@@ -443,23 +528,12 @@ int router_catalog_load(struct router *r, const char *path,
 			break;
 		}
 		document = replacement(r, file, digest);
-		if (!document) {
-			result = -ENOMEM;
-			break;
-		}
-		result = r->cache ? store(r, document, r->catalog.entry_version,
-					  &version)
-				  : 0;
-		if (result == LARDER_OK) {
-			adopt(r, document, version);
-			result = finish_pending(r);
-			break;
-		}
+		result = document ? publish(r, document, e) : -ENOMEM;
 		json_decref(document);
-		if (result == LARDER_KEEP_LIMIT || result == LARDER_NO_SPACE)
-			result = -ENOSPC;
-		else if (result > 0)
-			result = 0; /* somebody was faster: look again */
+		/* 1: somebody was faster; look again */
+		done = result != 1;
+		if (!result)
+			result = finish_pending(r);
 	}
 	json_decref(file);
 	return result;

@@ -22,8 +22,13 @@ struct digest router_digest(const struct router *r, const void *bytes, size_t n)
 
 void router_digest_hex(struct digest d, char hex[33])
 {
-	snprintf(hex, 33, "%016llx%016llx", (unsigned long long)d.high,
-		 (unsigned long long)d.low);
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned i = 0; i < 16; i++) {
+		hex[i] = digits[d.high >> (60 - 4 * i) & 15];
+		hex[16 + i] = digits[d.low >> (60 - 4 * i) & 15];
+	}
+	hex[32] = '\0';
 }
 
 static void put_number(struct text *t, uint64_t n)
@@ -163,7 +168,7 @@ int router_key(struct router *r, const struct router_request *q,
 {
 	char agents[33], models[33], load[33];
 	uint64_t used = used_capabilities(q);
-	struct text t = {0};
+	struct text t = router_body_text(r);
 	int n;
 
 	router_text_reserve(&t, 96 * (q->n_agents + q->n_models) + 1024);
@@ -179,7 +184,7 @@ int router_key(struct router *r, const struct router_request *q,
 	router_text_add(&t, (const char *)&r->weights, sizeof r->weights);
 	put_load(&t, r, q);
 	router_digest_hex(router_digest(r, t.bytes, t.n), load);
-	free(t.bytes);
+	router_body_free(r, t.bytes);
 	if (t.failed)
 		return -ENOMEM;
 	n = snprintf(key, ROUTER_KEY_BYTES, "v1/%s/agents:%s/models:%s/load:%s",

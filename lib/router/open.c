@@ -79,12 +79,8 @@ int router_open(struct larder *cache, const struct router_options *options,
 		error = share_secret(r->shared);
 	if (!error)
 		error = router_catalog_current(r);
-	if (!error && !r->catalog.document) {
-		r->catalog.document =
-			json_pack("{s:i,s:[],s:[],s:[],s:s}", "version", 0,
-				  "pending", "models", "agents", "digest", "");
-		error = r->catalog.document ? 0 : -ENOMEM;
-	}
+	if (!error && !r->catalog.document)
+		error = router_catalog_empty(r);
 	if (error) {
 		router_close(r);
 		return error;
@@ -100,6 +96,15 @@ void router_close(struct router *r)
 	router_refreshes_drop(r);
 	router_hot_free(r->hot);
 	json_decref(r->catalog.document);
+	router_catalog_release(r->catalog.parsed);
+	while (r->idle) {
+		struct arena *a = r->idle;
+
+		r->idle = a->next;
+		router_arena_free(a);
+	}
+	while (r->n_idle_bodies)
+		free(r->idle_body[--r->n_idle_bodies]);
 	for (unsigned i = r->warm_at; i < r->n_warm; i++)
 		free(r->warm[i].body);
 	free(r->warm);

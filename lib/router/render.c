@@ -44,8 +44,9 @@ static void render_one(const struct router_request *q, unsigned i,
 	router_text_double(t, a->match);
 	router_text_string(t, ",\"final_score\":");
 	router_text_double(t, a->final);
-	router_text_format(t, ",\"method\":\"%s\",\"capability_overlap\":",
-			   methods[a->method]);
+	router_text_string(t, ",\"method\":\"");
+	router_text_string(t, methods[a->method]);
+	router_text_string(t, "\",\"capability_overlap\":");
 	router_text_double(t, a->overlap);
 	router_text_string(t, ",\"missing_required\":[");
 	for (const char *comma = ""; missing; missing &= missing - 1) {
@@ -65,7 +66,8 @@ static void render_one(const struct router_request *q, unsigned i,
 void router_render(const struct router_request *q,
 		   const struct router_result *r, struct text *t)
 {
-	unsigned *order = calloc(q->n_agents + 1, sizeof *order);
+	unsigned *order =
+		router_arena_take(q->arena, q->n_agents * sizeof *order);
 
 	if (!order) {
 		t->failed = true;
@@ -79,7 +81,6 @@ void router_render(const struct router_request *q,
 			router_text_string(t, ",");
 		render_one(q, order[p], &r->assignments[order[p]], t);
 	}
-	free(order);
 	router_text_string(t, "],\"total_score\":");
 	router_text_double(t, r->total_score);
 	router_text_string(t, ",\"avg_match_score\":");
@@ -115,12 +116,13 @@ size_t router_pack(const struct router_request *q,
 {
 	size_t n = sizeof(struct packed_head) +
 		   q->n_agents * sizeof(struct packed_line);
-	struct packed_head *head = calloc(1, n);
-	struct packed_line *line = (struct packed_line *)(head + 1);
+	struct packed_head *head = router_arena_zeroed(q->arena, n);
+	struct packed_line *line;
 
 	*bytes = (unsigned char *)head;
 	if (!head)
 		return 0;
+	line = (struct packed_line *)(head + 1);
 	head->magic = PACKED_MAGIC;
 	head->n_agents = q->n_agents;
 	head->n_models = q->n_models;

@@ -8,9 +8,18 @@
 #include <larder/router.h>
 
 #include "base/atomic.h"
+#include "router/arena.h"
+#include "router/parse.h"
 #include "router/text.h"
 
-enum { LOAD_SLOTS = 2048, HISTOGRAM_BUCKETS = 192 };
+enum {
+	LOAD_SLOTS = 2048,
+	HISTOGRAM_BUCKETS = 192,
+	IDLE_ARENAS_MAX = 8,
+	IDLE_ARENA_BYTES = 1 << 20,
+	IDLE_BODIES_MAX = 8,
+	IDLE_BODY_BYTES = 256 << 10,
+};
 
 /* A 128-bit digest. */
 struct digest {
@@ -51,7 +60,15 @@ struct metrics {
 	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
 };
 
+/* The catalog as questions take of it; shared by those that do. */
+struct router_catalog {
+	unsigned n_users;
+	struct arena *arena;
+	struct lists lists;
+};
+
 struct catalog {
+	struct router_catalog *parsed;
 	json_t *document;	/* {"version", "pending", "models", "agents"} */
 	uint64_t entry_version; /* of the cache entry */
 	uint64_t number;	/* grows by one with each change */
@@ -84,6 +101,10 @@ struct router {
 	} fingerprint;		       /* of the load, as last computed */
 	struct router_work *refreshes; /* stale results to compute again */
 	struct hot *hot;	       /* what is asked most, by this worker */
+	/* memory that waits to be used again */
+	struct arena *idle;
+	unsigned n_idle, n_idle_bodies;
+	char *idle_body[IDLE_BODIES_MAX];
 };
 
 #define CATALOG_KEY   "router/catalog"
@@ -95,13 +116,26 @@ int router_fail(struct router_error *e, int status, const char *pointer,
 
 /* catalog.c: the parsed catalog, made current first. 0 or -errno. */
 int router_catalog_current(struct router *r);
+/* Begin with none. */
+int router_catalog_empty(struct router *r);
+
+/* The parsed catalog, to be released; NULL: no memory. */
+struct router_catalog *router_catalog_hold(struct router *r);
+void router_catalog_release(struct router_catalog *c);
 
 /* request.c */
-int router_check_item(const char *kind, const json_t *item, const char *pointer,
+struct arena *router_arena_get(struct router *r);
+void router_arena_put(struct router *r, struct arena *a);
+/* A question that lies in @a, as does the question itself. */
+int router_request_in(struct router *r, struct arena *a, const void *bytes,
+		      size_t n, struct router_request **request,
 		      struct router_error *e);
-int router_request_from(struct router *r, json_t *body, /* stolen */
-			struct router_request **request,
-			struct router_error *e);
+/* Whether a request for the whole of the lists is one. 0 or -EINVAL. */
+int router_lists_check(const struct lists *l, struct router_error *e);
+
+/* solve.c: router_solve() with memory of @a. */
+int router_solve_in(struct arena *a, unsigned n_rows, unsigned n_columns,
+		    const double *score, const uint64_t *capacity, int *column);
 
 /* load.c: fill in utilization, level, full of each model. */
 void router_load_apply(struct router *r, struct router_request *q);
@@ -123,6 +157,8 @@ void router_hot_free(struct hot *hot);
 
 /* answer.c */
 void router_refreshes_drop(struct router *r);
+/* A text with the memory of a body that was given back, if there is one. */
+struct text router_body_text(struct router *r);
 
 /* warm.c */
 int router_warm_add(struct router *r, const char *body, size_t n);
@@ -130,6 +166,7 @@ int router_warm_add(struct router *r, const char *body, size_t n);
 /* render.c */
 void router_render(const struct router_request *q,
 		   const struct router_result *result, struct text *t);
+/* In the question's arena; 0 bytes: no memory. */
 size_t router_pack(const struct router_request *q,
 		   const struct router_result *result, unsigned char **bytes);
 bool router_unpack(const struct router_request *q, const void *bytes, size_t n,

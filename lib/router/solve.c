@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <larder/router.h>
+#include "router/router.h"
 
 #define UNREACHED INT64_MAX
 /* Scores are at most 100 x 2^32 < 2^39 and rows at most 2^11: to place one row
@@ -170,50 +170,35 @@ static void augment(struct solver *s, int start, int target)
 	}
 }
 
-static bool solver_new(struct solver *s)
+static bool solver_new(struct solver *s, struct arena *a)
 {
 	size_t rows = s->n_rows + 1, columns = s->n_columns + 1;
 
-	s->cost = malloc(sizeof *s->cost * rows * columns);
-	s->free_places = calloc(columns, sizeof *s->free_places);
-	s->row_price = calloc(rows, sizeof *s->row_price);
-	s->column_price = calloc(columns, sizeof *s->column_price);
-	s->column_of = malloc(sizeof *s->column_of * rows);
-	s->first_row = malloc(sizeof *s->first_row * columns);
-	s->next_row = malloc(sizeof *s->next_row * rows);
-	s->distance = malloc(sizeof *s->distance * columns);
-	s->via_row = malloc(sizeof *s->via_row * columns);
-	s->open = malloc(sizeof *s->open * columns);
-	s->done = malloc(sizeof *s->done * columns);
+	s->cost = router_arena_take(a, sizeof *s->cost * rows * columns);
+	s->free_places =
+		router_arena_zeroed(a, sizeof *s->free_places * columns);
+	s->row_price = router_arena_zeroed(a, sizeof *s->row_price * rows);
+	s->column_price =
+		router_arena_zeroed(a, sizeof *s->column_price * columns);
+	s->column_of = router_arena_take(a, sizeof *s->column_of * rows);
+	s->first_row = router_arena_take(a, sizeof *s->first_row * columns);
+	s->next_row = router_arena_take(a, sizeof *s->next_row * rows);
+	s->distance = router_arena_take(a, sizeof *s->distance * columns);
+	s->via_row = router_arena_take(a, sizeof *s->via_row * columns);
+	s->open = router_arena_take(a, sizeof *s->open * columns);
+	s->done = router_arena_take(a, sizeof *s->done * columns);
 	return s->cost && s->free_places && s->row_price && s->column_price &&
 	       s->column_of && s->first_row && s->next_row && s->distance &&
 	       s->via_row && s->open && s->done;
 }
 
-static void solver_free(struct solver *s)
-{
-	free(s->cost);
-	free(s->free_places);
-	free(s->row_price);
-	free(s->column_price);
-	free(s->column_of);
-	free(s->first_row);
-	free(s->next_row);
-	free(s->distance);
-	free(s->via_row);
-	free(s->open);
-	free(s->done);
-}
-
-int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
-		 const uint64_t *capacity, int *column)
+int router_solve_in(struct arena *a, unsigned n_rows, unsigned n_columns,
+		    const double *score, const uint64_t *capacity, int *column)
 {
 	struct solver s = {.n_rows = n_rows, .n_columns = n_columns + 1};
 
-	if (!solver_new(&s)) {
-		solver_free(&s);
+	if (!solver_new(&s, a))
 		return -ENOMEM;
-	}
 	for (unsigned k = 0; k < s.n_columns; k++) {
 		s.first_row[k] = -1;
 		s.free_places[k] = k < n_columns ? capacity[k] : n_rows;
@@ -240,6 +225,17 @@ int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
 	for (unsigned i = 0; i < n_rows; i++)
 		column[i] =
 			s.column_of[i] == (int)n_columns ? -1 : s.column_of[i];
-	solver_free(&s);
 	return 0;
+}
+
+int router_solve(unsigned n_rows, unsigned n_columns, const double *score,
+		 const uint64_t *capacity, int *column)
+{
+	struct arena *a = router_arena_new();
+	int error = a ? router_solve_in(a, n_rows, n_columns, score, capacity,
+					column)
+		      : -ENOMEM;
+
+	router_arena_free(a);
+	return error;
 }

@@ -15,29 +15,32 @@
 
 #include "router/answer.h"
 
-enum { TAGS_ROOM = LARDER_TAGS_MAX };
+enum { TAGS_ROOM = LARDER_TAGS_MAX, ROOM_AT_THE_END = 160 };
 
 struct alias_head {
 	uint64_t version; /* of the canonical entry */
 	uint64_t computed_ns;
 	uint32_t n_key;
-	uint32_t strategy;
+	uint16_t strategy, shape;
 	char key[ROUTER_KEY_BYTES];
 };
 
-int router_answer_finish(struct text *t, enum router_cache_status status,
+int router_answer_finish(struct router *r, struct text *t,
+			 enum router_cache_status status,
 			 const struct larder_info *info, uint64_t computed_ns,
 			 struct router_answer *answer)
 {
-	router_text_format(t,
-			   ",\"cache\":{\"status\":\"%s\",\"age_ms\":%llu,"
-			   "\"stored_by\":%u,\"computed_ns\":%llu}}",
-			   router_cache_status_name(status),
-			   (unsigned long long)(info ? info->age_ms : 0),
-			   info ? info->stored_by_pid : 0,
-			   (unsigned long long)computed_ns);
+	router_text_string(t, ",\"cache\":{\"status\":\"");
+	router_text_string(t, router_cache_status_name(status));
+	router_text_string(t, "\",\"age_ms\":");
+	router_text_whole(t, info ? info->age_ms : 0);
+	router_text_string(t, ",\"stored_by\":");
+	router_text_whole(t, info ? info->stored_by_pid : 0);
+	router_text_string(t, ",\"computed_ns\":");
+	router_text_whole(t, computed_ns);
+	router_text_string(t, "}}");
 	if (t->failed) {
-		free(t->bytes);
+		router_body_free(r, t->bytes);
 		return -ENOMEM;
 	}
 	answer->status = status;
@@ -56,22 +59,25 @@ size_t router_alias_key(struct router *r, struct digest d,
 			char key[ALIAS_KEY_BYTES])
 {
 	uint64_t state[2] = {r->catalog.number, router_load_fingerprint(r)};
+	static const char prefix[] = "v1/alias/";
 	struct digest s = router_digest(r, state, sizeof state);
 	char hex[33];
 
 	d.low ^= s.low;
 	d.high += s.high;
 	router_digest_hex(d, hex);
-	return (size_t)snprintf(key, ALIAS_KEY_BYTES, "v1/alias/%s", hex);
+	memcpy(key, prefix, sizeof prefix - 1);
+	memcpy(key + sizeof prefix - 1, hex, sizeof hex);
+	return sizeof prefix - 1 + sizeof hex - 1;
 }
 
 int router_alias_try(struct router *r, const char *key, size_t n_key,
-		     struct router_answer *answer)
+		     struct router_answer *answer, unsigned *shape)
 {
 	struct larder_info info = {.size_of = sizeof info};
 	struct larder_view view;
 	struct alias_head head;
-	struct text t = {0};
+	struct text t;
 	int result = larder_lease(r->cache, key, n_key, &view);
 
 	if (result)
@@ -85,9 +91,13 @@ int router_alias_try(struct router *r, const char *key, size_t n_key,
 		larder_get_info(r->cache, head.key, head.n_key, NULL, 0, &info);
 	if ((result == LARDER_OK || result == LARDER_TRUNCATED) &&
 	    info.version == head.version && info.soft_left_ms) {
+		t = router_body_text(r);
+		router_text_reserve(&t, view.n_value + ROOM_AT_THE_END);
 		router_text_add(&t, (const char *)view.value + sizeof head,
 				view.n_value - sizeof head);
-		result = router_answer_finish(&t, ROUTER_HIT, &info,
+		*shape = head.shape;
+		answer->strategy = head.strategy % ROUTER_STRATEGIES;
+		result = router_answer_finish(r, &t, ROUTER_HIT, &info,
 					      head.computed_ns, answer);
 		fetch_add_relaxed(&router_cell(r)->saved_ns[head.strategy %
 							    ROUTER_STRATEGIES],
@@ -109,17 +119,20 @@ void router_alias_store(struct router *r, const struct router_work *w,
 	struct alias_head head = {.version = version,
 				  .computed_ns = computed_ns,
 				  .n_key = (uint32_t)w->n_key,
-				  .strategy = w->request->strategy};
-	struct text t = {0};
+				  .strategy = w->request->strategy,
+				  .shape = (uint16_t)router_shape(w->request)};
+	char *value;
 
 	if (!w->n_alias || body->failed)
 		return;
+	value = router_arena_take(w->arena, sizeof head + body->n);
+	if (!value)
+		return;
 	memcpy(head.key, w->key, w->n_key);
-	router_text_add(&t, (const char *)&head, sizeof head);
-	router_text_add(&t, body->bytes, body->n);
-	if (!t.failed)
-		larder_put(r->cache, w->alias, w->n_alias, t.bytes, t.n, &o);
-	free(t.bytes);
+	memcpy(value, &head, sizeof head);
+	memcpy(value + sizeof head, body->bytes, body->n);
+	larder_put(r->cache, w->alias, w->n_alias, value, sizeof head + body->n,
+		   &o);
 }
 
 /* ------------------------------------------------------------------ */
@@ -127,22 +140,23 @@ void router_alias_store(struct router *r, const struct router_work *w,
 
 struct tag_list {
 	struct larder_tag tag[TAGS_ROOM];
-	struct text text;
+	struct arena *arena;
 	size_t n;
 };
 
 static bool add_tag(struct tag_list *l, const char *prefix, const char *id)
 {
-	size_t begun = l->text.n;
+	size_t n_prefix = strlen(prefix), n_id = strlen(id);
+	char *text;
 
 	if (l->n == TAGS_ROOM)
 		return false;
-	router_text_string(&l->text, prefix);
-	router_text_string(&l->text, id);
-	if (l->text.failed)
+	text = router_arena_take(l->arena, n_prefix + n_id);
+	if (!text)
 		return false;
-	/* As an offset, until the text has stopped growing. */
-	l->tag[l->n++] = (struct larder_tag){NULL, l->text.n - begun};
+	memcpy(text, prefix, n_prefix);
+	memcpy(text + n_prefix, id, n_id);
+	l->tag[l->n++] = (struct larder_tag){text, n_prefix + n_id};
 	return true;
 }
 
@@ -169,8 +183,7 @@ static bool list_items(const struct router_request *q, struct tag_list *l)
  * "wide". */
 static bool list_tags(const struct router_request *q, struct tag_list *l)
 {
-	size_t n_head, n_text;
-	const char *at;
+	size_t n_head;
 
 	if (!add_tag(l, "strategy:", router_strategy_name(q->strategy)))
 		return false;
@@ -178,16 +191,11 @@ static bool list_tags(const struct router_request *q, struct tag_list *l)
 	    !add_tag(l, "catalog", ""))
 		return false;
 	n_head = l->n;
-	n_text = l->text.n;
 	if (!list_items(q, l)) {
 		l->n = n_head;
-		l->text.n = n_text;
 		if (!add_tag(l, "wide", ""))
 			return false;
 	}
-	at = l->text.bytes;
-	for (size_t i = 0; i < l->n; at += l->tag[i++].n_text)
-		l->tag[i].text = at;
 	return true;
 }
 
@@ -195,14 +203,14 @@ uint64_t router_result_store(struct router *r, struct router_work *w,
 			     const struct router_result *result)
 {
 	const struct router_request *q = w->request;
-	struct tag_list *tags = malloc(sizeof *tags);
+	struct tag_list *tags = router_arena_take(w->arena, sizeof *tags);
 	unsigned char *bytes = NULL;
 	uint64_t version = 0;
 	size_t n = 0;
 
 	if (tags) {
 		tags->n = 0;
-		tags->text = (struct text){0};
+		tags->arena = w->arena;
 	}
 	if (tags && !result->has_fallback && list_tags(q, tags))
 		n = router_pack(q, result, &bytes);
@@ -226,9 +234,5 @@ uint64_t router_result_store(struct router *r, struct router_work *w,
 	} else {
 		larder_fill_abandon(r->cache, &w->fill);
 	}
-	free(bytes);
-	if (tags)
-		free(tags->text.bytes);
-	free(tags);
 	return version;
 }

@@ -134,7 +134,7 @@ unsigned router_warm_some(struct router *r, unsigned n)
 						 &work, NULL);
 
 		if (result == 0)
-			free(answer.body);
+			router_body_free(r, answer.body);
 		else if (result == LARDER_WAIT)
 			router_answer_cancel(r, work); /* somebody is at it */
 		free(l->body);

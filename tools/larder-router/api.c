@@ -100,35 +100,16 @@ static void respond(struct api_response *a, int status, char *body, size_t n)
 	a->type = JSON;
 }
 
-static void answered(struct api *api, struct router_answer *answer,
-		     enum router_strategy strategy, uint64_t began_ns,
-		     struct api_response *a)
+static void answered(struct api *api, const struct router_answer *answer,
+		     uint64_t began_ns, struct api_response *a)
 {
 	respond(a, 200, answer->body, answer->n_body);
+	a->is_answer = true;
 	a->larder = router_cache_status_name(answer->status);
 	if (answer->status == ROUTER_HIT || answer->status == ROUTER_STALE)
 		a->stored_by = answer->cross_worker ? "another" : "this";
-	router_observe(api->router, strategy, answer->status,
+	router_observe(api->router, answer->strategy, answer->status,
 		       now_ns() - began_ns);
-}
-
-/* The strategy of a finished body, for the metrics: it says so itself. */
-static enum router_strategy strategy_of(const struct router_answer *answer)
-{
-	static const char member[] = "\"strategy\":\"";
-	const char *tail = answer->body +
-			   (answer->n_body > 400 ? answer->n_body - 400 : 0);
-	const char *at = strstr(tail, member);
-
-	if (at)
-		for (unsigned k = 0; k < ROUTER_STRATEGIES; k++) {
-			const char *name = router_strategy_name(k);
-
-			if (!strncmp(at + sizeof member - 1, name,
-				     strlen(name)))
-				return k;
-		}
-	return ROUTER_GREEDY;
 }
 
 static int assign(struct api *api, const struct api_request *q,
@@ -144,7 +125,7 @@ static int assign(struct api *api, const struct api_request *q,
 	if (error)
 		fail(a, error, &e);
 	else
-		answered(api, &answer, strategy_of(&answer), q->began_ns, a);
+		answered(api, &answer, q->began_ns, a);
 	return 0;
 }
 
@@ -162,7 +143,7 @@ int api_poll(struct api *api, struct router_work *work, uint64_t began_ns,
 	if (error)
 		fail(a, error, &e);
 	else
-		answered(api, &answer, strategy_of(&answer), began_ns, a);
+		answered(api, &answer, began_ns, a);
 	return 0;
 }
 

@@ -17,7 +17,8 @@ struct api_request {
 
 struct api_response {
 	int status;
-	char *body; /* malloc()ed; may be NULL */
+	char *body;	/* malloc()ed; may be NULL */
+	bool is_answer; /* body: goes back with router_body_free() */
 	size_t n_body;
 	const char *type;
 	char etag[40];	       /* "" if none */

@@ -71,11 +71,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Of the one router of this process: the HTTP library says only which body is
+ * done with. */
+static struct router *owner_of_bodies;
+
+static void body_is_sent(void *body)
+{
+	router_body_free(owner_of_bodies, body);
+}
+
 static enum MHD_Result send_response(struct exchange *x)
 {
 	struct api_response *a = &x->response;
-	struct MHD_Response *r = MHD_create_response_from_buffer(
-		a->n_body, a->body, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *r =
+		a->is_answer
+			? MHD_create_response_from_buffer_with_free_callback_cls(
+				  a->n_body, a->body, body_is_sent, a->body)
+			: MHD_create_response_from_buffer(
+				  a->n_body, a->body, MHD_RESPMEM_MUST_FREE);
 	enum MHD_Result result;
 
 	if (!r) {
@@ -410,6 +423,7 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 		return 1;
 	}
 	w.number = number;
+	owner_of_bodies = w.api.router;
 	if (warm)
 		begin_warming(&w);
 	loop(&w, epoll, master);

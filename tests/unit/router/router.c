@@ -188,26 +188,106 @@ Test(router, wrong_inputs_are_named)
 {
 	refuse("{\"strategy\":", 400, "");
 	refuse("[]", 422, "");
+	refuse("\"x\"", 422, "");
 	refuse("{\"strategy\":\"best\"}", 422, "/strategy");
+	refuse("{\"strategy\":[]}", 422, "/strategy");
 	refuse("{\"enable_load_balancing\":1}", 422, "/enable_load_balancing");
+	refuse("{\"strategy\":\"greedy\",\"strategy\":\"greedy\"}", 422,
+	       "/strategy");
 	refuse("{\"agents\":{}}", 422, "/agents");
-	refuse("{\"agents\":[{}]}", 422, "/agents/0");
-	refuse("{\"agents\":[{\"id\":\"a\"},{\"id\":\"a\"}]}", 422, "/agents");
+	refuse("{\"agents\":[[]]}", 422, "/agents/0");
+	refuse("{\"agents\":[{\"id\":\"a\"},{}]}", 422, "/agents/1");
+	refuse("{\"agents\":[{\"id\":\"\"}]}", 422, "/agents/0/id");
+	refuse("{\"agents\":[{\"id\":\"b\"},{\"id\":\"a\"},{\"id\":\"b\"}]}",
+	       422, "/agents/2/id");
+	refuse("{\"agents\":[{\"id\":\"a\",\"id\":\"b\"}]}", 422,
+	       "/agents/0/id");
 	refuse("{\"agents\":[{\"id\":\"a\",\"status\":\"gone\"}]}", 422,
-	       "/agents/0");
+	       "/agents/0/status");
+	refuse("{\"agents\":[{\"id\":\"a\",\"name\":7}]}", 422,
+	       "/agents/0/name");
 	refuse("{\"agents\":[{\"id\":\"a\",\"min_context_length\":1.5}]}", 422,
-	       "/agents/0");
+	       "/agents/0/min_context_length");
+	refuse("{\"agents\":[{\"id\":\"a\",\"required_capabilities\":["
+	       "\"x\",null]}]}",
+	       422, "/agents/0/required_capabilities/1");
 	refuse("{\"models\":[{\"id\":\"m\"}]}", 422, "/models/0");
-	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":0}]}", 422,
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":null}]}", 422,
 	       "/models/0");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":0}]}", 422,
+	       "/models/0/context_length");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":\"9\"}]}", 422,
+	       "/models/0/context_length");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1e300}]}", 422,
+	       "/models/0/context_length");
 	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1,"
 	       "\"max_concurrent\":-1}]}",
-	       422, "/models/0");
+	       422, "/models/0/max_concurrent");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1,"
+	       "\"target_utilization\":0}]}",
+	       422, "/models/0/target_utilization");
 	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1,"
 	       "\"capabilities\":{\"x\":1.5}}]}",
-	       422, "/models/0");
+	       422, "/models/0/capabilities/x");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1,"
+	       "\"capabilities\":{\"a/b~c\":-0.1}}]}",
+	       422, "/models/0/capabilities/a~1b~0c");
+	refuse("{\"models\":[{\"id\":\"m\",\"context_length\":1,"
+	       "\"capabilities\":{\"x\":0.1,\"y\":0.2,\"x\":0.1}}]}",
+	       422, "/models/0/capabilities/x");
 	refuse("{\"models\":[{\"id\":\"m\\u0000x\",\"context_length\":1}]}",
-	       400, "");
+	       422, "/models/0/id");
+}
+
+Test(router, what_is_no_json_is_no_json_whatever_stood_before)
+{
+	refuse("", 400, "");
+	refuse("{\"strategy\":\"best\"", 400, "");
+	refuse("{\"strategy\":\"best\"} x", 400, "");
+	refuse("{\"agents\":[{}],}", 400, "");
+	refuse("{\"note\":01}", 400, "");
+	refuse("{\"note\":\"\x80\"}", 400, "");
+	refuse("{\"note\":\"\\ud800\"}", 400, "");
+	refuse("{\"note\":\"\\ud800x\\udc00\"}", 400, "");
+	refuse("{\"note\":\"\\udc00\"}", 400, "");
+	refuse("{\"note\":\"\\ud800\\n\"}", 400, "");
+	refuse("{\"note\":nul}", 400, "");
+	router_request_free(parse("{\"note\":\"\\\\ud800\\ud83d\\ude00\"}"));
+}
+
+Test(router, nesting_has_a_limit)
+{
+	char lists[NESTING_MAX + 1], ends[NESTING_MAX + 1];
+	char body[3 * NESTING_MAX];
+
+	memset(lists, '[', NESTING_MAX);
+	memset(ends, ']', NESTING_MAX);
+	for (int depth = NESTING_MAX - 1; depth <= NESTING_MAX; depth++) {
+		snprintf(body, sizeof body, "{\"note\":%.*s%.*s}", depth, lists,
+			 depth, ends);
+		if (depth < NESTING_MAX)
+			router_request_free(parse(body));
+		else
+			refuse(body, 400, "");
+	}
+}
+
+Test(router, unknown_members_may_hold_anything)
+{
+	const char *key = key_of("{" MODELS "," AGENTS "}");
+
+	cr_assert_str_eq(
+		key,
+		key_of("{\"id\":{\"agents\":[{}]},\"x\":[[{\"models\":1}]],"
+		       "\"a\":null,\"enable_load_balancing\":null," MODELS
+		       ",\"agents\":[{\"id\":\"a\",\"tasks\":[{\"id\":1,"
+		       "\"required_capabilities\":3}],\"required_"
+		       "capabilities\":"
+		       "[\"coding\"],\"preferred_capabilities\":null},"
+		       "{\"id\":\"b\",\"required_capabilities\":[\"coding\"],"
+		       "\"capabilities\":{\"x\":9}},"
+		       "{\"id\":\"c\",\"required_capabilities\":[\"math\"],"
+		       "\"min_context_length\":8192,\"model_id\":null}]}"));
 }
 
 static double brute(unsigned row, unsigned n, unsigned m, const double *score,
