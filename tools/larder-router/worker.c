@@ -324,13 +324,14 @@ static bool keep_house(struct worker *w)
 {
 	struct router *r = w->api.router;
 	bool stale = router_refresh_some(r, 1);
+	bool warming = w->warming || router_warm_some(r, 0);
 	unsigned left = router_warm_some(r, WARM_AT_ONCE);
 	uint64_t now = clock_ms();
 
 	if (left && now >= w->said_ms + WARM_SAY_MS) {
 		say("warming: %u requests left", left);
 		w->said_ms = now;
-	} else if (!left && w->warming) {
+	} else if (!left && warming) {
 		say("warming: done");
 	}
 	w->warming = left > 0;
