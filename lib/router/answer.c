@@ -19,7 +19,7 @@
 
 #include "router/answer.h"
 
-enum { TRIES = 4, UNREPEATED_MOST = 256 };
+enum { TRIES = 4, UNREPEATED_MOST = 512 };
 
 static uint64_t now_ns(void)
 {
@@ -155,6 +155,12 @@ unsigned router_shape(const struct router_request *q)
 	return cells ? 63u - (unsigned)__builtin_clzll(cells) : 0;
 }
 
+static bool one_in_64(struct router *r)
+{
+	r->random = r->random * UINT64_C(6364136223846793005) + 1;
+	return (r->random >> 58) == 0;
+}
+
 /*
  * What hits and what computing cost, from the complete body to the ready
  * answer, is learned by shape. One in 64 that would be bypassed is looked up
@@ -176,8 +182,7 @@ static bool worth_it(struct router *r, const struct router_request *q)
 		return false;
 	if (compute_ns == 0 || hit_ns == 0)
 		return true;
-	r->random = r->random * UINT64_C(6364136223846793005) + 1;
-	return compute_ns > hit_ns || (r->random >> 58) == 0;
+	return compute_ns > hit_ns || one_in_64(r);
 }
 
 static void learn(double *average, uint64_t ns)
@@ -187,15 +192,26 @@ static void learn(double *average, uint64_t ns)
 }
 
 /*
- * Bodies of a size of which none has come twice for a while are not looked up
- * by their bytes, nor are their answers kept under them: a workload that never
- * repeats itself pays for neither. The canonical entry is still looked up, and
- * its first hit ends that.
+ * Where many bodies of a size have come and none of them twice, one that is not
+ * known to have come before is computed and nothing else: a workload that never
+ * repeats itself pays for no lookup and for nothing kept. What comes again is
+ * looked up. One in 64 is looked up all the same, for its meaning may be known
+ * in other bytes; a hit of any kind ends it.
  */
 static unsigned *unrepeated(struct router *r, size_t n_body)
 {
 	return &r->unrepeated[n_body ? 31 - __builtin_clz((unsigned)n_body)
 				     : 0];
+}
+
+static bool has_been_seen(struct router *r, struct digest d)
+{
+	atomic_u64 *slot = &r->seen[d.high % SEEN_SLOTS];
+
+	if (load_relaxed(slot) == d.low)
+		return true;
+	store_relaxed(slot, d.low);
+	return false;
 }
 
 /* ------------------------------------------------------------------ */
@@ -314,11 +330,16 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 		return 1;
 	d = router_digest(r, body, n_body);
 	router_hot_note(r, d, body, n_body);
-	if (*unrepeated(r, n_body) >= UNREPEATED_MOST)
+	if (*unrepeated(r, n_body) >= UNREPEATED_MOST && !r->warming &&
+	    !has_been_seen(r, d)) {
+		w->is_new = !one_in_64(r);
 		return 1;
+	}
 	w->n_alias = router_alias_key(r, d, w->alias);
-	if (router_alias_try(r, w->alias, w->n_alias, answer, shape))
+	if (router_alias_try(r, w->alias, w->n_alias, answer, shape)) {
+		has_been_seen(r, d); /* from now on */
 		return 1;
+	}
 	*unrepeated(r, n_body) = 0;
 	return 0;
 }
@@ -330,7 +351,7 @@ static int answer_by_meaning(struct router *r, struct router_work *w,
 	struct larder_view view = {0};
 	int outcome;
 
-	if (!worth_it(r, w->request))
+	if (w->is_new || !worth_it(r, w->request))
 		return answer_computed(r, w, false, ROUTER_BYPASS, answer);
 	if (router_key(r, w->request, w->key, &w->n_key))
 		return -ENOMEM;
@@ -370,7 +391,8 @@ static int begin_once(struct router *r, const void *body, size_t n_body,
 		}
 		if (error == 0 && hit)
 			*unrepeated(r, n_body) = 0;
-		else if (*unrepeated(r, n_body) < UNREPEATED_MOST)
+		else if (*unrepeated(r, n_body) < UNREPEATED_MOST &&
+			 !r->warming)
 			++*unrepeated(r, n_body);
 	}
 	if (error == LARDER_WAIT) {

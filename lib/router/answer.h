@@ -13,7 +13,9 @@ struct router_work {
 	struct larder_fill fill;
 	char key[ROUTER_KEY_BYTES], alias[ALIAS_KEY_BYTES];
 	size_t n_key, n_alias;
-	uint64_t catalog;	  /* its number when the question was parsed */
+	uint64_t catalog; /* its number when the question was parsed */
+	bool is_new; /* as far as is known, these bytes come for the first time
+		      */
 	bool refreshing;	  /* answered already, with a stale value */
 	struct router_work *next; /* in the list of refreshes */
 };

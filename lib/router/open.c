@@ -75,6 +75,11 @@ int router_open(struct larder *cache, const struct router_options *options,
 			r->n_cells = region.n_cells;
 		}
 	}
+	if (cache && !error)
+		error = larder_region(cache, "router/seen",
+				      SEEN_SLOTS * sizeof *r->seen, 0, &region);
+	if (cache && !error)
+		r->seen = region.common;
 	if (!error)
 		error = share_secret(r->shared);
 	if (!error)

@@ -19,6 +19,7 @@ enum {
 	IDLE_ARENA_BYTES = 1 << 20,
 	IDLE_BODIES_MAX = 8,
 	IDLE_BODY_BYTES = 256 << 10,
+	SEEN_SLOTS = 1 << 14,
 };
 
 /* A 128-bit digest. */
@@ -96,6 +97,10 @@ struct router {
 	double hit_cost[32];
 	uint64_t random;
 	unsigned unrepeated[32]; /* by log2 of a body's size: since a hit */
+	/* Halves of digests of bodies, by the other half: the region
+	 * "router/seen". Whoever loses a race forgets one. */
+	atomic_u64 *seen;
+	bool warming; /* what is computed now was not asked for */
 	struct {
 		uint64_t changes, until_ms, value;
 	} fingerprint;		       /* of the load, as last computed */

@@ -130,9 +130,12 @@ unsigned router_warm_some(struct router *r, unsigned n)
 		struct warm_line *l = &r->warm[r->warm_at++];
 		struct router_answer answer;
 		struct router_work *work;
-		int result = router_answer_begin(r, l->body, l->n, &answer,
-						 &work, NULL);
+		int result;
 
+		r->warming = true;
+		result = router_answer_begin(r, l->body, l->n, &answer, &work,
+					     NULL);
+		r->warming = false;
 		if (result == 0)
 			router_body_free(r, answer.body);
 		else if (result == LARDER_WAIT)
