@@ -280,3 +280,42 @@ void claim_works(struct larder *h, const char *key, size_t n)
 	free(value);
 	free(back);
 }
+
+/* ------------------------------------------------------------------ */
+/* System calls, counted                                               */
+
+static volatile sig_atomic_t n_caught;
+
+static void caught(int number, siginfo_t *what, void *context)
+{
+	n_caught++;
+}
+
+bool catch_system_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof code / sizeof code[0], code};
+	struct sigaction action = {.sa_sigaction = caught,
+				   .sa_flags = SA_SIGINFO};
+
+	return sigaction(SIGSYS, &action, NULL) == 0 &&
+	       prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+int system_calls_caught(void)
+{
+	int n = n_caught;
+
+	n_caught = 0;
+	return n;
+}

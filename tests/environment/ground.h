@@ -47,6 +47,12 @@ bool become(uid_t uid, gid_t gid);
 #define ANY_ARGUMENT UINT32_MAX
 bool deny(long number, uint32_t first, int error);
 
+/* From now on every system call of this process but those that write, unmap and
+ * end is caught and not made. False: the kernel does not allow it. */
+bool catch_system_calls(void);
+/* How many were caught since this was last asked. */
+int system_calls_caught(void);
+
 /* Entries of a folder, without "." and ".."; -1 if it cannot be read. */
 int n_files(const char *path);
 

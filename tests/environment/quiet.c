@@ -10,18 +10,13 @@
 #include "ground.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <jemalloc/jemalloc.h>
@@ -164,53 +159,23 @@ static void begin(unsigned flags)
 /* ------------------------------------------------------------------ */
 /* System calls                                                        */
 
-static volatile sig_atomic_t n_system_calls, last_system_call;
-
-static void caught(int number, siginfo_t *what, void *context)
-{
-	n_system_calls++;
-	last_system_call = what->si_syscall;
-}
-
-/* From now on every system call but these is caught and counted. */
-static bool catch_calls(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 4, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {sizeof code / sizeof code[0], code};
-	struct sigaction action = {.sa_sigaction = caught,
-				   .sa_flags = SA_SIGINFO};
-
-	return sigaction(SIGSYS, &action, NULL) == 0 &&
-	       prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
-}
-
 static int system_calls(void)
 {
 	begin(0);
-	if (!catch_calls())
+	if (!catch_system_calls())
 		return NOT_ALLOWED;
 	getppid();
-	claim(n_system_calls == 1, "a system call is caught: number %d",
-	      (int)last_system_call);
+	claim(system_calls_caught() == 1, "a system call is caught");
 	for (unsigned k = 0; k < N_KINDS; k++) {
 		const char *wrong = NULL;
+		int n_caught;
 
-		n_system_calls = 0;
 		for (unsigned i = 0; i < N_CALLS && !wrong; i++)
 			wrong = calls[k].call();
-		claim(!wrong && n_system_calls == 0,
-		      "%s: %d system calls in %d (%s)", calls[k].what,
-		      (int)n_system_calls, N_CALLS, wrong ? wrong : "as meant");
+		n_caught = system_calls_caught();
+		claim(!wrong && n_caught == 0, "%s: %d system calls in %d (%s)",
+		      calls[k].what, n_caught, N_CALLS,
+		      wrong ? wrong : "as meant");
 	}
 	fflush(stdout);
 	syscall(SYS_exit_group, n_failed() != 0);
