@@ -134,6 +134,16 @@ static struct exchange *exchange_new(struct worker *w,
 	return x;
 }
 
+/* What the client says it will send, within the limit; or a guess. */
+static size_t room_for_body(struct exchange *x)
+{
+	const char *length = MHD_lookup_connection_value(
+		x->connection, MHD_HEADER_KIND, "Content-Length");
+	unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
+
+	return n && n <= x->w->api.settings->max_body ? (size_t)n + 1 : 16384;
+}
+
 /* Part of a body; what is too large is read on and forgotten. */
 static void take_body(struct exchange *x, const char *data, size_t n)
 {
@@ -142,7 +152,7 @@ static void take_body(struct exchange *x, const char *data, size_t n)
 		return;
 	}
 	if (x->n_body + n + 1 > x->room) {
-		size_t room = x->room ? x->room * 2 : 16384;
+		size_t room = x->room ? x->room * 2 : room_for_body(x);
 		char *body;
 
 		while (room < x->n_body + n + 1)
@@ -263,15 +273,13 @@ static void look_at_waiting(struct worker *w)
 
 /* A deadline for the whole request: one that trickles in is cut off, however
  * regularly it trickles. */
-static void cut_off_the_slow(struct worker *w)
+static void cut_off_the_slow(struct worker *w, uint64_t now)
 {
-	uint64_t now = clock_ms();
-
 	for (struct exchange *x = w->open; x; x = x->next_open) {
 		const union MHD_ConnectionInfo *info;
 
 		if (x->ready || x->suspended || x->complete_ns ||
-		    now - x->began_ms < w->api.settings->deadline_ms)
+		    now < x->began_ms + w->api.settings->deadline_ms)
 			continue;
 		info = MHD_get_connection_info(
 			x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -320,13 +328,12 @@ static void begin_warming(struct worker *w)
 
 /* Between requests: what was served stale, what is to be warmed, what is asked
  * most. True: there is more to do at once. */
-static bool keep_house(struct worker *w)
+static bool keep_house(struct worker *w, uint64_t now)
 {
 	struct router *r = w->api.router;
 	bool stale = router_refresh_some(r, 1);
 	bool warming = w->warming || router_warm_some(r, 0);
 	unsigned left = router_warm_some(r, WARM_AT_ONCE);
-	uint64_t now = clock_ms();
 
 	if (left && now >= w->said_ms + WARM_SAY_MS) {
 		say("warming: %u requests left", left);
@@ -344,13 +351,13 @@ static bool keep_house(struct worker *w)
 
 static void loop(struct worker *w, int epoll, pid_t master)
 {
-	uint64_t stop_at = 0;
+	uint64_t stop_at = 0, now = clock_ms(), looked_ms = 0;
 	bool quiesced = false;
 
-	while (!stop || (w->n_open && clock_ms() < stop_at)) {
+	while (!stop || (w->n_open && now < stop_at)) {
 		struct epoll_event events[4];
 		MHD_UNSIGNED_LONG_LONG timeout;
-		bool busy = keep_house(w);
+		bool busy = keep_house(w, now);
 		int wait = busy ? 0 : WAIT_MS;
 
 		if (MHD_get_timeout(w->daemon, &timeout) == MHD_YES &&
@@ -359,17 +366,22 @@ static void loop(struct worker *w, int epoll, pid_t master)
 		if (w->waiting && wait > LOOK_MS)
 			wait = LOOK_MS;
 		epoll_wait(epoll, events, 4, wait);
-		atomic_store(&w->beat->beat_ms, clock_ms());
+		now = clock_ms();
+		if (now != atomic_load(&w->beat->beat_ms))
+			atomic_store(&w->beat->beat_ms, now);
 		if (w->waiting)
 			look_at_waiting(w);
 		MHD_run(w->daemon);
-		cut_off_the_slow(w);
-		if (getppid() != master)
-			stop = 1; /* nobody is left who could replace us */
+		cut_off_the_slow(w, now);
+		if (now >= looked_ms + WAIT_MS) {
+			looked_ms = now;
+			if (getppid() != master)
+				stop = 1; /* nobody is left to replace us */
+		}
 		if (stop && !quiesced) {
 			MHD_quiesce_daemon(w->daemon);
 			quiesced = true;
-			stop_at = clock_ms() + 4000;
+			stop_at = now + 4000;
 		}
 	}
 }
