@@ -6,6 +6,7 @@ sentence."""
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -29,7 +30,8 @@ class Connection(http.client.HTTPConnection):
 
 
 class Server:
-    def __init__(self, *options, workers=4, catalog=CATALOG, segment=None):
+    def __init__(self, *options, workers=4, catalog=CATALOG, segment=None,
+                 tcp=False):
         self.keep = segment is not None
         self.folder = tempfile.TemporaryDirectory()
         self.socket = self.folder.name + "/socket"
@@ -37,14 +39,18 @@ class Server:
             f"/dev/shm/larder-router-test-{os.getpid()}-{id(self)}")
         self.log = open(self.folder.name + "/log", "w+")
         self.process = subprocess.Popen(
-            [PROGRAM, "--catalog", catalog, "--listen", "unix:" + self.socket,
+            [PROGRAM, "--catalog", catalog, "--listen",
+             "127.0.0.1:0" if tcp else "unix:" + self.socket,
              "--workers", str(workers), "--segment", self.segment, *options],
             stderr=self.log)
         end = time.monotonic() + 20
-        while not Path(self.socket).exists():
+        while not (" serve on " in self.logged() if tcp
+                   else Path(self.socket).exists()):
             assert self.process.poll() is None, "the server did not start"
             assert time.monotonic() < end, "the socket did not appear"
             time.sleep(0.02)
+        self.port = tcp and int(re.search(r" serve on .*:(\d+)$",
+                                          self.logged(), re.M)[1])
         while len(self.workers()) < workers:
             assert time.monotonic() < end, "the workers did not start"
             time.sleep(0.02)
@@ -62,7 +68,9 @@ class Server:
         self.folder.cleanup()
 
     def ask(self, method, path, body=None, headers=None, connection=None):
-        c = connection or Connection(self.socket)
+        c = connection or (
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            if self.port else Connection(self.socket))
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
         c.request(method, path if path.startswith("/") else BASE + path, body,
@@ -79,7 +87,6 @@ class Server:
     def workers(self):
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         return [int(p) for p in Path(path).read_text().split()]
-
 
     def logged(self):
         return Path(self.log.name).read_text()

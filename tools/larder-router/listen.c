@@ -58,6 +58,27 @@ static bool is_loopback(const struct sockaddr *a)
 				->sin6_addr);
 }
 
+/* Where the kernel chose the port, say which. */
+static void name_port(struct settings *s, int fd)
+{
+	static char chosen[300];
+	struct sockaddr_storage a;
+	socklen_t n = sizeof a;
+	const char *colon = strrchr(s->listen, ':');
+	unsigned port;
+
+	if (getsockname(fd, (struct sockaddr *)&a, &n))
+		return;
+	port = a.ss_family == AF_INET6
+		       ? ((const struct sockaddr_in6 *)(const void *)&a)
+				 ->sin6_port
+		       : ((const struct sockaddr_in *)(const void *)&a)
+				 ->sin_port;
+	snprintf(chosen, sizeof chosen, "%.*s:%u", (int)(colon - s->listen),
+		 s->listen, ntohs((uint16_t)port));
+	s->listen = chosen;
+}
+
 static int listen_tcp(struct settings *s)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
@@ -102,6 +123,8 @@ static int listen_tcp(struct settings *s)
 	freeaddrinfo(list);
 	if (fd < 0)
 		say("%s: %s", s->listen, strerror(error));
+	else if (!strcmp(colon, ":0"))
+		name_port(s, fd);
 	return fd;
 }
 
