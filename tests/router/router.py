@@ -3,12 +3,14 @@
 """The router as its users meet it: answers, errors, deletions, deaths."""
 
 import http.client
+import json
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -82,6 +84,70 @@ def errors_are_problems_with_a_pointer():
         assert r.status == 422
         assert s.ask("DELETE", "models/none")[0].status == 404
         assert s.ask("POST", "load", {"model_id": "none"})[0].status == 404
+
+
+def what_the_http_library_refuses_is_a_problem_too():
+    post = f"POST {BASE}auto-assign-all HTTP/1.1\r\nHost: x\r\n"
+    with Server() as s:
+        for request, status in (
+                ("GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + "y" * 70000
+                 + "\r\n\r\n", 431),
+                ("GET /" + "y" * 70000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+                ("GET /healthz HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n", 400),
+                ("GET /healthz HTTP/3.7\r\nHost: x\r\n\r\n", 505),
+                (post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400)):
+            c = socket.socket(socket.AF_UNIX)
+            c.settimeout(20)
+            c.connect(s.socket)
+            try:
+                c.sendall(request.encode())
+            except OSError:
+                pass  # refused before the end
+            r = http.client.HTTPResponse(c)
+            r.begin()
+            problem = json.loads(r.read())
+            assert r.status == status == problem["status"], (status, r.status)
+            assert "problem+json" in r.getheader("Content-Type")
+            assert problem["detail"]
+            c.close()
+
+
+def the_token_guards_changes_and_nothing_else():
+    model = {"id": "new", "context_length": 8192}
+    changes = [("PUT", "models/new", model), ("DELETE", "models/new", None),
+               ("PUT", "agents/new", {}), ("DELETE", "agents/new", None),
+               ("POST", "load", []), ("POST", "cache/warm", "{}\n"),
+               ("POST", "outcomes", {"model_id": "gpt-oss-20b"}),
+               ("POST", "cache/invalidate", {"all": True})]
+    with tempfile.NamedTemporaryFile("w") as f:
+        f.write("correct horse\n")
+        f.flush()
+        with Server("--admin-token-file", f.name, tcp=True, workers=1) as s:
+            for method, path, body in changes:
+                for token in (None, "correct hors", "correct horses",
+                              "Correct horse", ""):
+                    r, data = s.ask(method, path, body, {} if token is None else
+                                    {"Authorization": f"Bearer {token}"})
+                    assert r.status == data["status"] == 401, (method, path)
+                    assert r.getheader("WWW-Authenticate") == "Bearer"
+                r, _ = s.ask(method, path, body,
+                             {"Authorization": "Bearer correct horse"})
+                assert r.status != 401, (method, path)
+            for method, path, status in (
+                    ("GET", "models", 200), ("GET", "load", 200),
+                    ("GET", "stats", 200), ("GET", "/metrics", 200),
+                    ("POST", "auto-assign-all", 200), ("POST", "models", 405),
+                    ("PATCH", "load", 405), ("POST", "nowhere", 404)):
+                r, _ = s.ask(method, path, {} if method == "POST" else None)
+                assert r.status == status, (method, path, r.status)
+        with Server("--admin-token-file", f.name, workers=1) as s:
+            assert s.ask("DELETE", "models/none")[0].status == 404
+    everywhere = subprocess.run([PROGRAM, "--listen", "0.0.0.0:0", "--segment",
+                                 f"/dev/shm/larder-router-test-{os.getpid()}-e"],
+                                capture_output=True, text=True, timeout=20)
+    Path(f"/dev/shm/larder-router-test-{os.getpid()}-e").unlink()
+    assert everywhere.returncode == 1
+    assert "--admin-token-file" in everywhere.stderr, everywhere.stderr
 
 
 def etags_guard_changes():
@@ -270,7 +336,9 @@ def metrics_count_for_the_whole_group():
 TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          names_come_from_the_request_and_order_too,
          what_cannot_count_moves_nothing,
-         errors_are_problems_with_a_pointer, etags_guard_changes,
+         errors_are_problems_with_a_pointer,
+         what_the_http_library_refuses_is_a_problem_too,
+         the_token_guards_changes_and_nothing_else, etags_guard_changes,
          a_deleted_model_is_served_by_no_worker,
          load_fills_a_model_and_leaves_it_out,
          killed_workers_are_replaced_and_the_rest_goes_on,

@@ -272,6 +272,22 @@ static void simple(struct api *api, const struct api_request *q,
 
 /* What changes something wants the token, where there is one and the socket is
  * not a local one. */
+static bool changes_something(const struct api_request *q)
+{
+	static const char *const posts[] = {"load", "outcomes",
+					    "cache/invalidate", "cache/warm"};
+
+	if (!strcmp(q->method, "PUT") || !strcmp(q->method, "DELETE"))
+		return true;
+	if (strcmp(q->method, "POST") ||
+	    strncmp(q->path, BASE, sizeof BASE - 1))
+		return false;
+	for (size_t i = 0; i < sizeof posts / sizeof posts[0]; i++)
+		if (!strcmp(q->path + sizeof BASE - 1, posts[i]))
+			return true;
+	return false;
+}
+
 static bool may(const struct api *api, const struct api_request *q)
 {
 	const struct settings *s = api->settings;
@@ -280,9 +296,8 @@ static bool may(const struct api *api, const struct api_request *q)
 	const char *given = q->authorization;
 	size_t n = strlen(s->token);
 
-	if (!strcmp(q->method, "GET") || !strcmp(q->method, "HEAD") ||
-	    !strcmp(q->path, BASE "auto-assign-all") || !s->token[0] ||
-	    !strncmp(s->listen, "unix:", 5))
+	if (!s->token[0] || !strncmp(s->listen, "unix:", 5) ||
+	    !changes_something(q))
 		return true;
 	if (!given || strncmp(given, scheme, sizeof scheme - 1) ||
 	    strlen(given) != n + sizeof scheme - 1)
