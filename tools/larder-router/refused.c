@@ -15,9 +15,6 @@
 
 #include "api.h"
 
-typedef enum MHD_Result queue(struct MHD_Connection *connection,
-			      unsigned status, struct MHD_Response *response);
-
 static const char *title_of(unsigned status, const char **detail)
 {
 	switch (status) {
@@ -32,7 +29,8 @@ static const char *title_of(unsigned status, const char **detail)
 		return "Request Header Fields Too Large";
 	case 501:
 		*detail = "this server does not know the transfer encoding";
-		return "Not Implemented";
+		return "Not "
+		       "Implemented";
 	case 505:
 		*detail = "this server speaks HTTP/1.1";
 		return "HTTP Version Not Supported";
@@ -46,7 +44,8 @@ __attribute__((visibility("default"))) enum MHD_Result
 MHD_queue_response(struct MHD_Connection *connection, unsigned status,
 		   struct MHD_Response *response)
 {
-	static queue *real;
+	static enum MHD_Result (*real)(struct MHD_Connection *, unsigned,
+				       struct MHD_Response *);
 	struct api_response a;
 	struct MHD_Response *problem;
 	enum MHD_Result result;
