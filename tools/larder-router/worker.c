@@ -288,6 +288,38 @@ static void cut_off_the_slow(struct worker *w, uint64_t now)
 	}
 }
 
+static int digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* Percent escapes of an address, in place. One of NUL stays what it is: it
+ * must not make another, shorter address. */
+static size_t unescape(void *context, struct MHD_Connection *connection,
+		       char *text)
+{
+	char *to = text;
+
+	(void)context;
+	(void)connection;
+	for (const char *at = text; *at; at++) {
+		int high = *at == '%' ? digit(at[1]) : -1;
+		int low = high >= 0 ? digit(at[2]) : -1;
+
+		if (low >= 0 && (high || low)) {
+			*to++ = (char)(high << 4 | low);
+			at += 2;
+		} else {
+			*to++ = *at;
+		}
+	}
+	*to = '\0';
+	return (size_t)(to - text);
+}
+
 static struct MHD_Daemon *start(struct worker *w, int listener)
 {
 	const struct settings *s = w->api.settings;
@@ -299,7 +331,8 @@ static struct MHD_Daemon *start(struct worker *w, int listener)
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_ROOM,
 		MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(s->deadline_ms / 1000 + 1),
-		MHD_OPTION_NOTIFY_COMPLETED, on_end, w, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_COMPLETED, on_end, w,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 }
 
 static int add_to(int epoll, int fd)
