@@ -11,12 +11,14 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 		      char **json, size_t *n_json, struct router_error *e)
 {
 	json_error_t why;
-	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why);
+	json_t *body = json_loadb(
+		bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	const json_t *key = json_object_get(body, "key");
 	const json_t *tag = json_object_get(body, "tag");
 	const json_t *pattern = json_object_get(body, "pattern");
 	const json_t *all = json_object_get(body, "all"), *text;
-	bool dry = json_is_true(json_object_get(body, "dry_run"));
+	const json_t *dry_run = json_object_get(body, "dry_run");
+	bool dry = json_is_true(dry_run);
 	uint64_t entries = 0, sum = 0;
 	struct text t = {0};
 	int error = 0;
@@ -30,6 +32,9 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 		error = router_fail(e, 422, "",
 				    "one of \"key\", \"tag\", \"pattern\" (a "
 				    "string) or \"all\": true is wanted");
+	else if (dry_run && !json_is_boolean(dry_run))
+		error = router_fail(e, 422, "/dry_run",
+				    "/dry_run: must be true or false");
 	else if (pattern && larder_glob(json_string_value(pattern),
 					json_string_length(pattern), "", 0) < 0)
 		error = router_fail(e, 422, "/pattern",

@@ -46,7 +46,7 @@ static uint64_t now_ms(void)
 }
 
 /* The slot of a model id; claimed if @claim. NULL: none. */
-static struct load_slot *slot_of(struct router *r, const char *id, bool claim)
+struct load_slot *router_load_slot(struct router *r, const char *id, bool claim)
 {
 	uint64_t hash = XXH3_64bits(id, strlen(id)) | 1;
 
@@ -86,21 +86,13 @@ static unsigned success_level(struct load_slot *s)
 	return seen ? (unsigned)((seen - 1 + 4096) / 8192) : 8;
 }
 
-double router_success(struct router *r, const char *id)
-{
-	struct load_slot *s = slot_of(r, id, false);
-	uint64_t seen = s ? load_acquire(&s->successes) : 0;
-
-	return seen ? (double)(seen - 1) / 65536 : 1;
-}
-
 void router_load_apply(struct router *r, struct router_request *q)
 {
 	uint64_t now = now_ms();
 
 	for (unsigned k = 0; k < q->n_models; k++) {
 		struct router_model *m = &q->models[k];
-		struct load_slot *s = slot_of(r, m->id, false);
+		struct load_slot *s = router_load_slot(r, m->id, false);
 		struct load l = {0};
 		uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
 
@@ -164,18 +156,17 @@ static int check_whole(const json_t *item, const char *member,
 {
 	const json_t *v = json_object_get(item, member);
 	double d = json_number_value(v);
+	char at[64];
 
-	if (!v)
+	if (!v || (json_is_number(v) && d == (double)(int64_t)d && d <= 1e9 &&
+		   d >= (may_be_below ? -1e9 : 0)))
 		return 0;
-	if (!json_is_number(v) || d != (double)(int64_t)d || d > 1e9 ||
-	    d < (may_be_below ? -1e9 : 0))
-		return router_fail(e, 422, pointer,
-				   "\"%s\" must be a whole number%s", member,
-				   may_be_below ? "" : " of at least 0");
-	return 0;
+	snprintf(at, sizeof at, "%s/%s", pointer, member);
+	return router_fail(e, 422, at, "%s: must be a whole number%s", at,
+			   may_be_below ? "" : " of at least 0");
 }
 
-static const json_t *find_item(const struct router *r, const char *kind,
+const json_t *router_find_item(const struct router *r, const char *kind,
 			       const char *id)
 {
 	const json_t *item;
@@ -198,7 +189,7 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 	const json_t *v = json_object_get(model, "max_concurrent");
 	const json_t *target = json_object_get(model, "target_utilization");
 	double most = json_is_number(v) ? json_number_value(v) : 1;
-	struct load_slot *s = slot_of(r, id, false);
+	struct load_slot *s = router_load_slot(r, id, false);
 	uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
 	bool known = s && at && now_ms() - at < FORGET_MS;
 	struct load l =
@@ -217,36 +208,70 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 						     : 0.8);
 	router_text_string(t, ",\"utilization\":");
 	router_text_double(t, (double)l.active / most);
+	router_outcome_json(s, t);
 	router_text_string(t, "}");
+}
+
+/* The model that a report is about. 0, -EINVAL or -ENOENT with @e. */
+int router_check_model_id(const struct router *r, const json_t *report,
+			  const char *pointer, struct router_error *e)
+{
+	const json_t *id = json_object_get(report, "model_id");
+	char at[64];
+
+	if (!json_is_object(report))
+		return router_fail(e, 422, pointer, "%s%smust be an object",
+				   pointer, *pointer ? ": " : "");
+	if (!id)
+		return router_fail(e, 422, pointer,
+				   "%s%s\"model_id\" is missing", pointer,
+				   *pointer ? ": " : "");
+	snprintf(at, sizeof at, "%s/model_id", pointer);
+	if (!json_is_string(id))
+		return router_fail(e, 422, at, "%s: must be a string", at);
+	if (router_find_item(r, "models", json_string_value(id)))
+		return 0;
+	router_fail(e, 404, at, "%s: no model \"%s\"", at,
+		    json_string_value(id));
+	return -ENOENT;
 }
 
 static int check_report(const struct router *r, const json_t *item,
 			const char *pointer, struct router_error *e)
 {
-	const char *id = json_string_value(json_object_get(item, "model_id"));
+	static const char *const kinds[] = {"active", "queue"};
+	int error = router_check_model_id(r, item, pointer, e), n = 0;
+	char delta[32];
 
-	if (!json_is_object(item))
-		return router_fail(e, 422, pointer, "must be an object");
-	if (!id)
-		return router_fail(e, 422, pointer, "\"model_id\" is missing");
-	if (check_whole(item, "active_delta", true, pointer, e) ||
-	    check_whole(item, "queue_delta", true, pointer, e) ||
-	    check_whole(item, "active", false, pointer, e) ||
-	    check_whole(item, "queue", false, pointer, e))
-		return -EINVAL;
-	if (!find_item(r, "models", id)) {
-		router_fail(e, 404, pointer, "no model \"%s\"", id);
-		return -ENOENT;
+	for (unsigned k = 0; !error && k < 2; k++) {
+		snprintf(delta, sizeof delta, "%s_delta", kinds[k]);
+		error = check_whole(item, kinds[k], false, pointer, e);
+		if (!error)
+			error = check_whole(item, delta, true, pointer, e);
+		if (!error && json_object_get(item, kinds[k]) &&
+		    json_object_get(item, delta))
+			error = router_fail(e, 422, pointer,
+					    "%s%s\"%s\" and \"%s\" exclude "
+					    "each other",
+					    pointer, *pointer ? ": " : "",
+					    kinds[k], delta);
+		n += json_object_get(item, kinds[k]) ||
+		     json_object_get(item, delta);
 	}
-	return 0;
+	if (error || n)
+		return error;
+	return router_fail(e, 422, pointer,
+			   "%s%sone of \"active\", \"queue\", "
+			   "\"active_delta\" and \"queue_delta\" is wanted",
+			   pointer, *pointer ? ": " : "");
 }
 
 static void report(struct router *r, const json_t *item, struct text *t)
 {
 	const char *id = json_string_value(json_object_get(item, "model_id"));
-	const json_t *model = find_item(r, "models", id), *v;
+	const json_t *model = router_find_item(r, "models", id), *v;
 	uint64_t most = 1, seen, next;
-	struct load_slot *s = slot_of(r, id, true);
+	struct load_slot *s = router_load_slot(r, id, true);
 
 	v = json_object_get(model, "max_concurrent");
 	if (json_is_number(v))
@@ -289,8 +314,9 @@ int router_load_report(struct router *r, const void *bytes, size_t n,
 {
 	struct text t = {0};
 	json_error_t why;
-	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why),
-	       *item;
+	json_t *body = json_loadb(
+		bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	json_t *item;
 	char pointer[32];
 	size_t i;
 	int error;
@@ -346,50 +372,4 @@ int router_load_list(struct router *r, char **json, size_t *n_json)
 	*json = t.bytes;
 	*n_json = t.n;
 	return t.failed ? -ENOMEM : 0;
-}
-
-int router_outcome_report(struct router *r, const void *bytes, size_t n,
-			  struct router_error *e)
-{
-	json_error_t why;
-	json_t *body = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why);
-	const char *id = json_string_value(json_object_get(body, "model_id"));
-	const json_t *success = json_object_get(body, "success");
-	struct load_slot *s;
-	int error = 0;
-
-	if (!body)
-		return router_fail(e, 400, "", "not JSON: %s at byte %d",
-				   why.text, why.position);
-	error = router_catalog_current(r);
-	if (!error && !id)
-		error = router_fail(e, 422, "", "\"model_id\" is missing");
-	if (!error && !json_is_boolean(success))
-		error = router_fail(e, 422, "/success",
-				    "must be true or false");
-	if (!error && check_whole(body, "latency_ms", false, "/latency_ms", e))
-		error = -EINVAL;
-	if (!error && !find_item(r, "models", id)) {
-		router_fail(e, 404, "/model_id", "no model \"%s\"", id);
-		error = -ENOENT;
-	}
-	s = error ? NULL : slot_of(r, id, true);
-	if (s) {
-		/* Averaged over about a hundred, from 1. */
-		uint64_t seen = load_acquire(&s->successes), rate, next;
-		bool good = json_is_true(success);
-
-		do {
-			rate = seen ? seen - 1 : 65536;
-			next = rate - rate / 100 + (good ? 655 : 0);
-			if (next > 65536)
-				next = 65536;
-			next++;
-		} while (!cas_acqrel(&s->successes, &seen, next));
-		fetch_add_acqrel(&r->shared->load_changes, 1);
-		fetch_add_relaxed(&router_cell(r)->outcomes, 1);
-		fetch_add_relaxed(&router_cell(r)->failures, !good);
-	}
-	json_decref(body);
-	return error;
 }

@@ -233,54 +233,130 @@ static void latencies(struct router *r, struct text *t)
 		}
 }
 
-static void loads(struct router *r, struct text *t)
+/* A label's value has three escapes, and no others. */
+static void label(struct text *t, const char *value)
 {
-	const json_t *list = json_object_get(r->catalog.document, "models"),
-		     *item;
-	struct router_request q = {0};
-	size_t i;
+	router_text_string(t, "\"");
+	for (; *value; value++)
+		if (*value == '\n')
+			router_text_string(t, "\\n");
+		else if (*value == '"' || *value == '\\')
+			router_text_add(t, (char[]){'\\', *value}, 2);
+		else
+			router_text_add(t, value, 1);
+	router_text_string(t, "\"");
+}
 
-	q.n_models = (unsigned)json_array_size(list);
-	q.models = calloc(q.n_models + 1, sizeof *q.models);
-	if (!q.models)
-		return;
-	json_array_foreach(list, i, item)
-	{
-		const json_t *most = json_object_get(item, "max_concurrent");
+/* One figure of every model. */
+static void of_models(struct router *r, const struct router_request *q,
+		      struct text *t, const char *name, const char *more,
+		      double (*figure)(const struct router_model *m,
+				       const struct load_slot *s))
+{
+	for (unsigned i = 0; i < q->n_models; i++) {
+		const struct router_model *m = &q->models[i];
 
-		q.models[i].id = json_string_value(json_object_get(item, "id"));
-		q.models[i].max_queue = UINT64_MAX;
-		q.models[i].max_concurrent =
-			json_is_number(most) ? (uint64_t)json_number_value(most)
-					     : 1;
+		router_text_string(t, name);
+		router_text_string(t, "{model=");
+		label(t, m->id);
+		router_text_string(t, more);
+		router_text_format(
+			t, "} %.9g\n",
+			figure(m, router_load_slot(r, m->id, false)));
 	}
-	router_load_apply(r, &q);
+}
+
+static double active_of(const struct router_model *m, const struct load_slot *s)
+{
+	(void)s;
+	return (double)m->active;
+}
+
+static double queue_of(const struct router_model *m, const struct load_slot *s)
+{
+	(void)s;
+	return (double)m->queue;
+}
+
+static double utilization_of(const struct router_model *m,
+			     const struct load_slot *s)
+{
+	(void)s;
+	return m->utilization;
+}
+
+static double success_of(const struct router_model *m,
+			 const struct load_slot *s)
+{
+	(void)m;
+	return router_success(s);
+}
+
+static double good_of(const struct router_model *m, const struct load_slot *s)
+{
+	(void)m;
+	return s ? (double)(load_relaxed(&s->outcomes) -
+			    load_relaxed(&s->failures))
+		 : 0;
+}
+
+static double failures_of(const struct router_model *m,
+			  const struct load_slot *s)
+{
+	(void)m;
+	return s ? (double)load_relaxed(&s->failures) : 0;
+}
+
+static double latency_of(const struct router_model *m,
+			 const struct load_slot *s)
+{
+	(void)m;
+	return s ? (double)load_relaxed(&s->latency_us) / 1e6 : 0;
+}
+
+static double latencies_of(const struct router_model *m,
+			   const struct load_slot *s)
+{
+	(void)m;
+	return s ? (double)load_relaxed(&s->n_latencies) : 0;
+}
+
+static void models(struct router *r, struct text *t)
+{
+	struct router_request *q;
+	struct router_error e;
+	const char *name;
+
+	if (router_request_parse(r, "{}", 2, &q, &e)) {
+		t->failed = true;
+		return;
+	}
+	router_load_apply(r, q);
 	head(t, "larder_router_model_active", "gauge",
 	     "Requests that a model is working on, as reported");
-	for (i = 0; i < q.n_models; i++) {
-		router_text_string(t, "larder_router_model_active{model=");
-		router_text_json(t, q.models[i].id);
-		router_text_format(t, "} %llu\n",
-				   (unsigned long long)q.models[i].active);
-	}
+	of_models(r, q, t, "larder_router_model_active", "", active_of);
+	head(t, "larder_router_model_queue", "gauge",
+	     "Requests that wait for a model, as reported");
+	of_models(r, q, t, "larder_router_model_queue", "", queue_of);
 	head(t, "larder_router_model_utilization", "gauge",
 	     "Active requests over the most a model takes");
-	for (i = 0; i < q.n_models; i++) {
-		router_text_string(t, "larder_router_model_utilization{model=");
-		router_text_json(t, q.models[i].id);
-		router_text_format(t, "} %.9g\n", q.models[i].utilization);
-	}
+	of_models(r, q, t, "larder_router_model_utilization", "",
+		  utilization_of);
 	head(t, "larder_router_model_success_ratio", "gauge",
 	     "Share of a model's reported outcomes that were good, averaged "
 	     "over about a hundred");
-	for (i = 0; i < q.n_models; i++) {
-		router_text_string(t,
-				   "larder_router_model_success_ratio{model=");
-		router_text_json(t, q.models[i].id);
-		router_text_format(t, "} %.9g\n",
-				   router_success(r, q.models[i].id));
-	}
-	free(q.models);
+	of_models(r, q, t, "larder_router_model_success_ratio", "", success_of);
+	name = "larder_router_model_outcomes_total";
+	head(t, name, "counter", "Outcomes reported for a model");
+	of_models(r, q, t, name, ",outcome=\"success\"", good_of);
+	of_models(r, q, t, name, ",outcome=\"failure\"", failures_of);
+	name = "larder_router_model_latency_seconds";
+	head(t, name, "summary", "Time that a model took, as reported");
+	of_models(r, q, t, "larder_router_model_latency_seconds_sum", "",
+		  latency_of);
+	of_models(r, q, t, "larder_router_model_latency_seconds_count", "",
+		  latencies_of);
+	router_request_free(q);
 }
 
 static void cache_counters(struct router *r, struct text *t)
@@ -352,15 +428,7 @@ int router_metrics(struct router *r, char **text, size_t *n_text)
 		    "Computing time that hits saved",
 		    offsetof(struct metrics, saved_ns), 1e-9);
 	latencies(r, &t);
-	head(&t, "larder_router_outcomes_total", "counter",
-	     "Outcomes reported for models");
-	router_text_format(&t, "larder_router_outcomes_total %llu\n",
-			   (unsigned long long)SUM(r, outcomes));
-	head(&t, "larder_router_outcome_failures_total", "counter",
-	     "Reported outcomes that were failures");
-	router_text_format(&t, "larder_router_outcome_failures_total %llu\n",
-			   (unsigned long long)SUM(r, failures));
-	loads(r, &t);
+	models(r, &t);
 	cache_counters(r, &t);
 	*text = t.bytes;
 	*n_text = t.n;

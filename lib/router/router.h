@@ -36,6 +36,7 @@ struct load_slot {
 	atomic_u64 word;	/* active:20 queue:20 level:4 sequence:20 */
 	atomic_u64 reported_ms; /* CLOCK_MONOTONIC */
 	atomic_u64 successes;	/* of outcomes, 65536ths, averaged */
+	atomic_u64 outcomes, failures, latency_us, n_latencies;
 };
 
 /* The region "router": everything that workers share beside the cache. */
@@ -57,7 +58,6 @@ struct metrics {
 	atomic_u64 refused[ROUTER_STRATEGIES];
 	atomic_u64 compute_ns[ROUTER_STRATEGIES];
 	atomic_u64 saved_ns[ROUTER_STRATEGIES];
-	atomic_u64 outcomes, failures;
 	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
 };
 
@@ -146,8 +146,18 @@ int router_solve_in(struct arena *a, unsigned n_rows, unsigned n_columns,
 void router_load_apply(struct router *r, struct router_request *q);
 /* Digest input of all load levels of the catalog's models. */
 uint64_t router_load_fingerprint(struct router *r);
-/* The share of a model's outcomes that were good; 1 without any. */
-double router_success(struct router *r, const char *id);
+struct load_slot *router_load_slot(struct router *r, const char *id,
+				   bool claim);
+const json_t *router_find_item(const struct router *r, const char *kind,
+			       const char *id);
+int router_check_model_id(const struct router *r, const json_t *report,
+			  const char *pointer, struct router_error *e);
+
+/* outcome.c, of a slot or NULL: the share of outcomes that were good, 1 without
+ * any; members of a model's load. */
+double router_success(const struct load_slot *s);
+void router_outcome_json(const struct load_slot *s, struct text *t);
+
 void router_load_json(struct router *r, const json_t *model, struct text *t);
 
 /* key.c: "v1/<strategy>/agents:<hex>/models:<hex>/load:<hex>". */

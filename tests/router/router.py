@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from server import BASE, PROGRAM, Connection, Server, run
+from server import BASE, CATALOG, PROGRAM, Connection, Server, run
 
 
 def a_question_is_a_miss_then_a_hit_everywhere():
@@ -148,6 +148,68 @@ def the_token_guards_changes_and_nothing_else():
     Path(f"/dev/shm/larder-router-test-{os.getpid()}-e").unlink()
     assert everywhere.returncode == 1
     assert "--admin-token-file" in everywhere.stderr, everywhere.stderr
+
+
+def reports_are_checked_whole_before_anything_changes():
+    id_ = json.loads(Path(CATALOG).read_text())["models"][0]["id"]
+    with Server(workers=1) as s:
+        s.ask("POST", "load", {"model_id": id_, "active": 3, "queue": 2})
+        for path, body, status, pointer in (
+                ("load", 7, 422, ""), ("load", {}, 422, ""),
+                ("load", {"model_id": 7}, 422, "/model_id"),
+                ("load", {"model_id": id_}, 422, ""),
+                ("load", {"model_id": id_, "active": 1.5}, 422, "/active"),
+                ("load", {"model_id": id_, "active": -1}, 422, "/active"),
+                ("load", {"model_id": id_, "active": 1, "active_delta": 1},
+                 422, ""),
+                ("load", [{"model_id": id_, "active": 9},
+                          {"model_id": id_, "queue_delta": "1"}],
+                 422, "/1/queue_delta"),
+                ("load", [{"model_id": id_, "active": 9},
+                          {"model_id": "none", "active": 1}], 404, None),
+                ("outcomes", [], 422, ""),
+                ("outcomes", {"model_id": id_}, 422, "/success"),
+                ("outcomes", {"model_id": id_, "success": True,
+                              "latency_ms": -1}, 422, "/latency_ms"),
+                ("outcomes", {"model_id": "none", "success": True}, 404, None),
+                ("cache/invalidate", 7, 422, ""),
+                ("cache/invalidate", {"all": False}, 422, ""),
+                ("cache/invalidate", {"all": True, "tag": "x"}, 422, ""),
+                ("cache/invalidate", {"tag": ""}, 422, ""),
+                ("cache/invalidate", {"pattern": "[a"}, 422, "/pattern"),
+                ("cache/invalidate", {"all": True, "dry_run": 1}, 422,
+                 "/dry_run")):
+            r, data = s.ask("POST", path, json.dumps(body))
+            assert r.status == data["status"] == status, (path, body, data)
+            assert pointer is None or data["pointer"] == pointer, data
+        _, load = s.ask("POST", "load", {"model_id": id_, "active_delta": -9})
+        assert (load["active"], load["queue"]) == (0, 2), load
+        for good in (True, True, False):
+            r, _ = s.ask("POST", "outcomes", {"model_id": id_, "success": good,
+                                              "latency_ms": 12.5})
+            assert r.status == 204
+        m = s.metrics()
+        name = 'larder_router_model_%s{model="' + id_ + '"'
+        assert m[name % "outcomes_total" + ',outcome="success"}'] == 2
+        assert m[name % "outcomes_total" + ',outcome="failure"}'] == 1
+        assert m[name % "latency_seconds_count" + "}"] == 3
+        assert abs(m[name % "latency_seconds_sum" + "}"] - 0.0375) < 1e-9
+        assert m[name % "queue" + "}"] == 2
+        _, every = s.ask("GET", "load")
+        assert every["models"][0]["latency_ms"] == 12.5, every["models"][0]
+
+
+def an_escaped_nul_makes_no_shorter_address():
+    with Server(workers=1) as s:
+        model = {"context_length": 8192}
+        assert s.ask("PUT", "models/new", model)[0].status == 201
+        assert s.ask("DELETE", "models/new%00x")[0].status == 404
+        assert s.ask("GET", "models/n%65w")[0].status == 200
+        assert s.ask("PUT", "models/a%2Fb%20c%25", model)[0].status == 201
+        _, item = s.ask("GET", "models/a%2fb%20c%25")
+        assert item["id"] == "a/b c%", item
+        r, data = s.ask("PUT", "models/%ff", model)
+        assert r.status == 422, data
 
 
 def etags_guard_changes():
@@ -338,7 +400,9 @@ TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          what_cannot_count_moves_nothing,
          errors_are_problems_with_a_pointer,
          what_the_http_library_refuses_is_a_problem_too,
-         the_token_guards_changes_and_nothing_else, etags_guard_changes,
+         the_token_guards_changes_and_nothing_else,
+         reports_are_checked_whole_before_anything_changes,
+         an_escaped_nul_makes_no_shorter_address, etags_guard_changes,
          a_deleted_model_is_served_by_no_worker,
          load_fills_a_model_and_leaves_it_out,
          killed_workers_are_replaced_and_the_rest_goes_on,

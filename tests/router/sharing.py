@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 from server import CATALOG, Connection, Server, run, until
 
@@ -269,6 +270,9 @@ def promtool_accepts_the_metrics():
         return
     with Server() as s:
         s.ask("POST", ASK, {"strategy": "optimal"})
+        odd = {"context_length": 1, "id": 'a"b\\c\td\ne'}
+        r, _ = s.ask("PUT", "models/" + quote(odd["id"]), odd)
+        assert r.status == 201
         _, text = s.ask("GET", "/metrics")
         checked = subprocess.run([promtool, "check", "metrics"], input=text,
                                  capture_output=True, timeout=60)
