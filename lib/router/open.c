@@ -11,6 +11,12 @@
 
 #include "router/router.h"
 
+/*
+ * Regions are named with the version of what is in them, which is to grow by
+ * one whenever one of their structures changes: a router of another version,
+ * started on the segment of the last, then finds the catalog and begins the
+ * rest anew.
+ */
 enum { DEFAULT_TTL_MS = 300000, BYPASS_CELLS = 256 };
 
 /* The secret is drawn once for a segment, by whoever comes first: 1 drawing,
@@ -62,12 +68,12 @@ int router_open(struct larder *cache, const struct router_options *options,
 		r->options.bypass_cells = BYPASS_CELLS;
 	r->shared = &r->own;
 	if (cache) {
-		error = larder_region(cache, "router", sizeof *r->shared, 0,
+		error = larder_region(cache, "router/2", sizeof *r->shared, 0,
 				      &region);
 		if (!error)
 			r->shared = region.common;
 		if (!error)
-			error = larder_region(cache, "router/metrics", 0,
+			error = larder_region(cache, "router/metrics/2", 0,
 					      sizeof *r->cells, &region);
 		if (!error) {
 			r->cells = region.cells;

@@ -39,7 +39,7 @@ struct load_slot {
 	atomic_u64 outcomes, failures, latency_us, n_latencies;
 };
 
-/* The region "router": everything that workers share beside the cache. */
+/* The region "router/2": everything that workers share beside the cache. */
 struct shared {
 	atomic_u64 secret_ready;
 	unsigned char secret[192];
