@@ -343,8 +343,8 @@ def hostile_requests_lose_no_worker():
         assert r.status == 200
         for c in slow:  # cut off by the deadline
             try:
-                assert c.recv(100) in (b"",) or True
-            except OSError:
+                assert c.recv(100) == b"", "a slow one was not cut off"
+            except ConnectionError:
                 pass
             c.close()
         assert sorted(s.workers()) == before, "a worker was lost"

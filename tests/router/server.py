@@ -99,9 +99,9 @@ class Server:
                 if not line.startswith("#")}
 
 
-def until(condition, what):
+def until(condition, what, seconds=30):
     """Wait for something that will happen; not for how fast."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)

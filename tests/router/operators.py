@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The router as its operators expect it: sockets, signals, restarts, deaths and
+standstills of workers, limits, options."""
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from server import BASE, CATALOG, PROGRAM, Connection, Server, run, until
+
+ASK = "auto-assign-all"
+BROKEN = (ConnectionError, http.client.HTTPException, OSError)
+
+
+def who_finds_the_path_can_connect():
+    folder = tempfile.mkdtemp()
+    path, wrong, connected = folder + "/socket", [], []
+    over = threading.Event()
+
+    def look():
+        while not over.is_set():
+            if os.path.exists(path):
+                c = socket.socket(socket.AF_UNIX)
+                try:
+                    c.connect(path)
+                    connected.append(1)
+                except OSError as why:
+                    wrong.append(why)
+                c.close()
+                return
+
+    for _ in range(10):
+        lookers = [threading.Thread(target=look) for _ in range(3)]
+        for t in lookers:
+            t.start()
+        segment = f"/dev/shm/larder-router-test-{os.getpid()}-path"
+        process = subprocess.Popen(
+            [PROGRAM, "--listen", "unix:" + path, "--segment", segment,
+             "--workers", "1"], stderr=subprocess.DEVNULL)
+        for t in lookers:
+            t.join(30)
+        over.set()
+        process.terminate()
+        assert process.wait(30) == 0
+        over.clear()
+        assert not os.path.exists(path), "a stopped server's path stays"
+        Path(segment).unlink()
+    shutil.rmtree(folder)
+    assert not wrong and len(connected) == 30, (wrong, len(connected))
+
+
+def a_stopped_worker_is_replaced_and_the_rest_goes_on():
+    with Server(workers=3) as s:
+        victim = s.workers()[0]
+        os.kill(victim, signal.SIGSTOP)
+        answered = 0
+
+        def replaced():
+            nonlocal answered
+            c = Connection(s.socket)
+            c.timeout = 1
+            try:
+                # A connection may have gone to the one that stands still.
+                c.connect()
+                c.sock.settimeout(1)
+                s.ask("POST", ASK, {"strategy": "optimal"}, connection=c)
+                answered += 1
+            except BROKEN:
+                pass
+            c.close()
+            return victim not in s.workers() and len(s.workers()) == 3
+
+        until(replaced, "a worker that stands still was not replaced", 90)
+        assert answered > 0
+        assert "has been silent" in s.logged(), s.logged()
+
+
+def concurrent_changes_are_all_kept():
+    with Server() as s:
+        before = len(s.ask("GET", "models")[1]["models"])
+        failed = []
+
+        def put(i):
+            c = Connection(s.socket)
+            for k in range(15):
+                model = {"context_length": 1000 + k}
+                r, _ = s.ask("PUT", f"models/new-{i}-{k}", model, connection=c)
+                if r.status != 201:
+                    failed.append((i, k, r.status))
+                if k % 3 == 0:
+                    r, _ = s.ask("DELETE", f"models/new-{i}-{k}", connection=c)
+                    if r.status != 204:
+                        failed.append((i, k, r.status))
+            c.close()
+
+        threads = [threading.Thread(target=put, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not failed, failed[:5]
+        for _ in range(8):  # whichever worker answers
+            models = s.ask("GET", "models")[1]["models"]
+            assert len(models) == before + 8 * 10, len(models)
+
+
+def a_warm_restart_keeps_results_and_changes():
+    folder = tempfile.mkdtemp()
+    path = folder + "/catalog.json"
+    shutil.copy(CATALOG, path)
+    segment = f"/dev/shm/larder-router-test-{os.getpid()}-warm"
+    new = {"id": "new", "context_length": 77}
+    try:
+        with Server(segment=segment, catalog=path) as s:
+            assert s.ask("PUT", "models/new", new)[0].status == 201
+            s.ask("POST", ASK, {"strategy": "optimal"})
+        with Server(segment=segment, catalog=path) as s:
+            r, _ = s.ask("POST", ASK, {"strategy": "optimal"})
+            assert r.getheader("X-Larder") == "hit"
+            assert s.ask("GET", "models/new")[1] == new
+            os.kill(random.choice(s.workers()), signal.SIGKILL)
+            for _ in range(8):
+                assert s.ask("GET", "models/new")[1] == new
+            # The same file again: what was put stays.
+            s.process.send_signal(signal.SIGHUP)
+        catalog = json.loads(Path(path).read_text())
+        catalog["models"][0]["context_length"] += 1
+        Path(path).write_text(json.dumps(catalog))
+        with Server(segment=segment, catalog=path) as s:
+            assert s.ask("GET", "models/new")[0].status == 404
+            r, _ = s.ask("POST", ASK, {"strategy": "optimal"})
+            assert r.getheader("X-Larder") == "miss"
+    finally:
+        Path(segment).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def a_bad_catalog_changes_nothing_and_is_named():
+    folder = tempfile.mkdtemp()
+    path = folder + "/catalog.json"
+    shutil.copy(CATALOG, path)
+    try:
+        with Server(catalog=path, workers=1) as s:
+            version = s.ask("GET", "stats")[1]["catalog"]["version"]
+            for bad, words in (
+                    ("{", "premature"), ("[]", "must be an object"),
+                    ('{"models":[]}', "agents"),
+                    ('{"models":[{"id":"m","context_length":0}],"agents":[]}',
+                     "/models/0/context_length"),
+                    ('{"models":[],"agents":[{"id":"a"},{"id":"a"}]}',
+                     "/agents/1/id"),
+                    (json.dumps({"agents": [], "models": [
+                        {"id": "m", "context_length": 1, "capabilities":
+                         {f"c{k}": 1 for k in range(65)}}]}), "64")):
+                seen = s.logged()
+                Path(path).write_text(bad)
+                s.process.send_signal(signal.SIGHUP)
+                until(lambda: s.logged() != seen, "no word of " + bad)
+                assert words in s.logged()[len(seen):], (bad, s.logged())
+            assert s.ask("GET", "stats")[1]["catalog"]["version"] == version
+        started = subprocess.run(
+            [PROGRAM, "--catalog", path, "--listen", f"unix:{folder}/s",
+             "--segment", folder + "/segment"], capture_output=True, text=True,
+            timeout=30)
+        assert started.returncode == 1 and "64" in started.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+def workers_that_are_killed_under_load_lose_no_count():
+    with Server() as s:
+        answered, over = [0] * 6, threading.Event()
+
+        def keep_asking(i):
+            c = Connection(s.socket)
+            while not over.is_set():
+                try:
+                    r, _ = s.ask("POST", ASK, {"strategy": "optimal"},
+                                 connection=c)
+                    answered[i] += r.status == 200
+                except BROKEN:
+                    c.close()
+                    c = Connection(s.socket)
+            c.close()
+
+        threads = [threading.Thread(target=keep_asking, args=(i,))
+                   for i in range(6)]
+        for t in threads:
+            t.start()
+        kills, last = 0, -1
+        name = 'larder_router_requests_total{strategy="optimal"}'
+        while kills < 30:
+            at = sum(answered)
+            until(lambda: sum(answered) > at + 20, "nobody answers")
+            os.kill(random.choice(s.workers()), signal.SIGKILL)
+            kills += 1
+            try:
+                counted = s.metrics()[name]
+            except BROKEN:
+                continue
+            assert counted >= last, "a counter went back"
+            last = counted
+        over.set()
+        for t in threads:
+            t.join()
+        counted = s.metrics()[name]
+        # An answer is counted before it is sent: of those that were cut off
+        # each of six connections may hold one, at each death.
+        assert sum(answered) <= counted <= sum(answered) + 6 * kills, (
+            sum(answered), counted)
+
+
+def a_request_has_one_deadline_however_it_trickles():
+    with Server("--deadline", "500", workers=1) as s:
+        c = socket.socket(socket.AF_UNIX)
+        c.connect(s.socket)
+        c.settimeout(60)
+        c.sendall(f"POST {BASE}{ASK} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                  f"100000\r\n\r\n".encode())
+        ended = False
+        for _ in range(3000):  # one byte in 10 ms: never idle
+            try:
+                c.sendall(b" ")
+            except OSError:
+                ended = True
+                break
+            time.sleep(0.01)
+        assert ended, "a request that trickles was not cut off"
+        c.close()
+        idle = socket.socket(socket.AF_UNIX)
+        idle.connect(s.socket)
+        idle.settimeout(60)
+        idle.sendall(b"POST")
+        assert idle.recv(100) == b"", "half a line was not cut off"
+        idle.close()
+        assert s.ask("GET", "/healthz")[0].status == 200
+
+
+def connections_are_limited_and_come_back():
+    with Server("--max-connections", "8", workers=1) as s:
+        held = []
+        for _ in range(40):
+            c = socket.socket(socket.AF_UNIX)
+            c.connect(s.socket)
+            held.append(c)
+        for c in held:
+            c.close()
+        until(lambda: answers(s), "the server does not come back")
+
+
+def answers(s):
+    try:
+        return s.ask("GET", "/healthz")[0].status == 200
+    except BROKEN:
+        return False
+
+
+def options_are_read_from_a_file_and_the_line_wins():
+    folder = tempfile.mkdtemp()
+    config, path = folder + "/config", folder + "/socket"
+    segment = folder + "/segment"
+    try:
+        Path(config).write_text(f"workers = 3\nlisten = unix:{path}\n"
+                                f"segment = {segment}\nno-cache = true\n"
+                                f"catalog = {CATALOG}\nsize = 8M\n")
+        process = subprocess.Popen(
+            [PROGRAM, "--config", config, "--workers", "2"],
+            stderr=subprocess.PIPE, text=True)
+        until(lambda: os.path.exists(path), "it does not start")
+        c = Connection(path)
+        for _ in range(2):
+            c.request("POST", BASE + ASK, '{"strategy":"optimal"}')
+            r = c.getresponse()
+            r.read()
+            assert r.getheader("X-Larder") == "bypass"
+        c.close()
+        process.terminate()
+        log = process.communicate(timeout=30)[1]
+        assert "2 workers serve" in log, log
+        assert os.stat(segment).st_size == 8 << 20
+        for line, words in (("worker = 3", "unknown option"),
+                            ("workers = 0", "1 to 256"),
+                            ("size = 12", "1M"), ("ttl = x", "seconds"),
+                            ("[section]\nworkers = 1", "sections"),
+                            ("no-cache = maybe", "true or false")):
+            Path(config).write_text(line + "\n")
+            refused = subprocess.run([PROGRAM, "--config", config],
+                                     capture_output=True, text=True, timeout=30)
+            assert refused.returncode == 2, (line, refused)
+            assert words in refused.stderr, (line, refused.stderr)
+        for bad in (["--workers", "0"], ["--deadline", "1"], ["--listen", "x"],
+                    ["--nonsense"], ["word"], ["--config", folder + "/none"],
+                    ["--soft-ttl", "400"], ["--feedback-weight", "2"]):
+            refused = subprocess.run([PROGRAM, "--segment", segment, *bad],
+                                     capture_output=True, text=True, timeout=30)
+            assert refused.returncode in (1, 2) and refused.stderr, (bad, refused)
+    finally:
+        shutil.rmtree(folder)
+
+
+TESTS = [who_finds_the_path_can_connect,
+         a_stopped_worker_is_replaced_and_the_rest_goes_on,
+         concurrent_changes_are_all_kept,
+         a_warm_restart_keeps_results_and_changes,
+         a_bad_catalog_changes_nothing_and_is_named,
+         workers_that_are_killed_under_load_lose_no_count,
+         a_request_has_one_deadline_however_it_trickles,
+         connections_are_limited_and_come_back,
+         options_are_read_from_a_file_and_the_line_wins]
+
+if __name__ == "__main__":
+    sys.exit(run(TESTS))
