@@ -3,7 +3,8 @@
  * From a body to an answer: the road that every question takes.
  *
  *   1. byte for byte one seen before, under this catalog and load? An alias
- * entry holds the finished body; it counts only while its canonical entry does.
+ * entry holds the finished body, from the second time on; it counts only while
+ * its canonical entry does.
  *   2. parse; too small to be worth a lookup? Compute.
  *   3. the canonical entry: a hit; or we lead and compute; or somebody does.
  *
@@ -19,7 +20,7 @@
 
 #include "router/answer.h"
 
-enum { TRIES = 4, UNREPEATED_MOST = 512 };
+enum { TRIES = 4, UNREPEATED_MOST = 1024 };
 
 static uint64_t now_ns(void)
 {
@@ -324,24 +325,26 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 			   const void *body, size_t n_body,
 			   struct router_answer *answer, unsigned *shape)
 {
+	bool nothing_repeats = *unrepeated(r, n_body) >= UNREPEATED_MOST;
 	struct digest d;
 
 	if (!r->cache || r->options.never_cache)
 		return 1;
 	d = router_digest(r, body, n_body);
 	router_hot_note(r, d, body, n_body);
-	if (*unrepeated(r, n_body) >= UNREPEATED_MOST && !r->warming &&
-	    !has_been_seen(r, d)) {
+	if (nothing_repeats && !r->warming && !has_been_seen(r, d)) {
 		w->is_new = !one_in_64(r);
 		return 1;
 	}
 	w->n_alias = router_alias_key(r, d, w->alias);
-	if (router_alias_try(r, w->alias, w->n_alias, answer, shape)) {
-		has_been_seen(r, d); /* from now on */
-		return 1;
+	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0) {
+		*unrepeated(r, n_body) = 0;
+		return 0;
 	}
-	*unrepeated(r, n_body) = 0;
-	return 0;
+	/* What comes once only is worth no finished body in the cache. */
+	if (!nothing_repeats && !has_been_seen(r, d) && !r->warming)
+		w->n_alias = 0;
+	return 1;
 }
 
 /* The canonical entry: found, led, waited for; or not looked up at all. */

@@ -231,16 +231,37 @@ def a_reload_invalidates_what_has_changed():
 
 def a_workload_without_repeats_stops_keeping_bodies():
     with Server(workers=1) as s:
-        entries = []
-        for first in (0, 400, 800):
-            for k in range(first, first + 400):
-                s.ask("POST", ASK, question(k, 3, 5))
-            entries.append(s.metrics()["larder_entries"])
-        grown = entries[2] - entries[1]
-        assert grown <= 410, entries  # one entry a question, not two
-        for k in range(300):  # repeats are found all the same
+        kinds, grown = [], [s.metrics()["larder_entries"]]
+        for first in range(0, 2400, 800):
+            for k in range(first, first + 800):
+                r, _ = s.ask("POST", ASK, question(k, 3, 5))
+                kinds.append(r.getheader("X-Larder"))
+            grown.append(s.metrics()["larder_entries"])
+        # Once each: the answer alone is kept, not the body it was asked by.
+        assert set(kinds[:1024]) == {"miss"}, kinds[:1024].count("miss")
+        assert grown[1] - grown[0] <= 810, grown
+        # From then on next to nothing is; what came before is found.
+        assert kinds[1024:].count("bypass") > 1200, kinds[1024:].count("miss")
+        assert grown[3] - grown[2] <= 100, grown
+        assert s.ask("POST", ASK, question(3, 3, 5))[0].getheader(
+            "X-Larder") == "hit"
+        # A hit ends it. (What is new then is looked up again.)
+        assert s.ask("POST", ASK, question(9999, 3, 5))[0].getheader(
+            "X-Larder") == "miss"
+        for k in range(300):
             r, _ = s.ask("POST", ASK, question(k % 3, 3, 5))
             assert r.getheader("X-Larder").startswith("hit")
+
+
+def warming_is_no_workload_without_repeats():
+    with Server(workers=1) as s:
+        lines = "\n".join(json.dumps(question(k, 3, 5)) for k in range(1500))
+        assert s.ask("POST", "cache/warm", lines)[0].status == 202
+        until(lambda: not s.ask("GET", "stats")[1]["warming"]["left"],
+              "warming does not end")
+        for k in range(0, 1500, 7):
+            r, _ = s.ask("POST", ASK, question(k, 3, 5))
+            assert r.getheader("X-Larder") == "hit", k
 
 
 def nothing_counted_is_lost_with_a_worker():
@@ -289,6 +310,7 @@ TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          more_candidates_than_tags_are_cached_and_invalidated,
          a_reload_invalidates_what_has_changed,
          a_workload_without_repeats_stops_keeping_bodies,
+         warming_is_no_workload_without_repeats,
          nothing_counted_is_lost_with_a_worker, promtool_accepts_the_metrics]
 
 if __name__ == "__main__":
