@@ -193,12 +193,22 @@ static int lock_segment(const char *path)
 	return -1;
 }
 
+/* From the start on: who finds the socket may ask us to end. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
 static int run(const struct settings *s, int listener, struct larder *cache,
-	       struct router *r)
+	       struct router *r, const sigset_t *set)
 {
 	struct larder_region region;
 	struct heartbeat *beats;
-	sigset_t set;
 	int signals, error;
 
 	error = larder_region(cache, "router/workers",
@@ -208,19 +218,13 @@ static int run(const struct settings *s, int listener, struct larder *cache,
 		return 1;
 	}
 	beats = region.common;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	signals = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0) {
 		say("signalfd: %s", strerror(errno));
 		return 1;
 	}
 	for (unsigned i = 0; i < s->n_workers; i++)
-		spawn(s, listener, i, &set, true);
+		spawn(s, listener, i, set, true);
 	say("%u workers serve on %s", s->n_workers, s->listen);
 	for (;;) {
 		struct pollfd p = {.fd = signals, .events = POLLIN};
@@ -240,7 +244,7 @@ static int run(const struct settings *s, int listener, struct larder *cache,
 		for (unsigned i = 0; i < s->n_workers; i++)
 			if (!children[i].pid &&
 			    clock_ms() >= children[i].retry_ms)
-				spawn(s, listener, i, &set, false);
+				spawn(s, listener, i, set, false);
 		watch(s, beats);
 		larder_maintain(cache, 64);
 	}
@@ -259,10 +263,12 @@ int main(int argc, char **argv)
 		.size_of = sizeof router_options};
 	struct larder *cache;
 	struct router *r;
+	sigset_t signals;
 	int error, lock, listener, status;
 
 	settings_read(&s, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
+	block_signals(&signals);
 	if (!s.segment) {
 		larder_default_path("router", default_segment,
 				    sizeof default_segment);
@@ -287,7 +293,7 @@ int main(int argc, char **argv)
 	listener = listen_open(&s);
 	if (listener < 0)
 		return 1;
-	status = run(&s, listener, cache, r);
+	status = run(&s, listener, cache, r, &signals);
 	listen_remove(&s);
 	router_close(r);
 	larder_close(cache);
