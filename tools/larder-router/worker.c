@@ -49,7 +49,7 @@ struct exchange {
 	struct exchange *next_open, **link_open;
 	struct router_work *work; /* while suspended */
 	struct api_response response;
-	bool ready, suspended, too_large;
+	bool answered, suspended, too_large;
 	char *body;
 	size_t n_body, room;
 	uint64_t began_ms, complete_ns;
@@ -134,14 +134,14 @@ static struct exchange *exchange_new(struct worker *w,
 	return x;
 }
 
-/* What the client says it will send, within the limit; or a guess. */
-static size_t room_for_body(struct exchange *x)
+/* What the client says it will send; 0: it does not say. */
+static size_t stated_length(struct exchange *x)
 {
 	const char *length = MHD_lookup_connection_value(
 		x->connection, MHD_HEADER_KIND, "Content-Length");
 	unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
 
-	return n && n <= x->w->api.settings->max_body ? (size_t)n + 1 : 16384;
+	return n <= x->w->api.settings->max_body ? (size_t)n : 0;
 }
 
 /* Part of a body; what is too large is read on and forgotten. */
@@ -152,7 +152,7 @@ static void take_body(struct exchange *x, const char *data, size_t n)
 		return;
 	}
 	if (x->n_body + n + 1 > x->room) {
-		size_t room = x->room ? x->room * 2 : room_for_body(x);
+		size_t room = x->room ? x->room * 2 : stated_length(x) + 1;
 		char *body;
 
 		while (room < x->n_body + n + 1)
@@ -170,8 +170,9 @@ static void take_body(struct exchange *x, const char *data, size_t n)
 	x->body[x->n_body] = '\0';
 }
 
-static enum MHD_Result complete(struct exchange *x, const char *method,
-				const char *path)
+/* All of the request is there. */
+static void answer(struct exchange *x, const char *method, const char *path,
+		   const char *body, size_t n_body)
 {
 	struct api_request q = {
 		.method = method,
@@ -180,24 +181,18 @@ static enum MHD_Result complete(struct exchange *x, const char *method,
 			x->connection, MHD_HEADER_KIND, "If-Match"),
 		.authorization = MHD_lookup_connection_value(
 			x->connection, MHD_HEADER_KIND, "Authorization"),
-		.body = x->body,
-		.n_body = x->n_body,
+		.body = body,
+		.n_body = n_body,
 	};
 
-	if (x->too_large) {
+	q.began_ns = x->complete_ns = now_ns();
+	if (x->too_large)
 		api_problem(&x->response, 413, "Content Too Large",
 			    "the body is larger than this server takes", NULL);
-		return send_response(x);
-	}
-	q.began_ns = x->complete_ns = now_ns();
-	if (api_handle(&x->w->api, &q, &x->response, &x->work) == LARDER_WAIT) {
+	else if (api_handle(&x->w->api, &q, &x->response, &x->work) ==
+		 LARDER_WAIT)
 		x->suspended = true;
-		x->next_waiting = x->w->waiting;
-		x->w->waiting = x;
-		MHD_suspend_connection(x->connection);
-		return MHD_YES;
-	}
-	return send_response(x);
+	x->answered = true;
 }
 
 static enum MHD_Result on_request(void *context,
@@ -213,14 +208,24 @@ static enum MHD_Result on_request(void *context,
 		x = *state = exchange_new(context, connection);
 		return x ? MHD_YES : MHD_NO;
 	}
-	if (x->ready)
-		return send_response(x);
 	if (*n_data) {
-		take_body(x, data, *n_data);
+		/* A body that is there at once is not copied: the response has
+		 * to wait for the next call, but the answer has not. */
+		if (!x->n_body && *n_data == stated_length(x))
+			answer(x, method, path, data, *n_data);
+		else
+			take_body(x, data, *n_data);
 		*n_data = 0;
 		return MHD_YES;
 	}
-	return complete(x, method, path);
+	if (!x->answered)
+		answer(x, method, path, x->body, x->n_body);
+	if (!x->suspended)
+		return send_response(x);
+	x->next_waiting = x->w->waiting;
+	x->w->waiting = x;
+	MHD_suspend_connection(x->connection);
+	return MHD_YES;
 }
 
 static void on_end(void *context, struct MHD_Connection *connection,
@@ -265,7 +270,6 @@ static void look_at_waiting(struct worker *w)
 		*at = x->next_waiting;
 		x->next_waiting = NULL;
 		x->work = NULL;
-		x->ready = true;
 		x->suspended = false;
 		MHD_resume_connection(x->connection);
 	}
@@ -278,7 +282,7 @@ static void cut_off_the_slow(struct worker *w, uint64_t now)
 	for (struct exchange *x = w->open; x; x = x->next_open) {
 		const union MHD_ConnectionInfo *info;
 
-		if (x->ready || x->suspended || x->complete_ns ||
+		if (x->complete_ns ||
 		    now < x->began_ms + w->api.settings->deadline_ms)
 			continue;
 		info = MHD_get_connection_info(
