@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "load.h"
 #include "process.h"
 #include "report.h"
 
 struct options {
-	const char *with, *without, *segment, *trace;
+	const char *with, *without, *segment, *without_segment, *trace;
 	pid_t with_pid, without_pid;
 	double seconds;
 	uint64_t seed;
@@ -26,6 +27,7 @@ static const struct argp_option option_list[] = {
 	{"with-pid", 1, "PID", 0, "Its master", 0},
 	{"without-pid", 2, "PID", 0, "The other's master", 0},
 	{"segment", 's', "PATH", 0, "The segment of the first", 0},
+	{"without-segment", 3, "PATH", 0, "That of the other", 0},
 	{"trace", 't', "FILE", 0, "Replay a recorded trace", 0},
 	{"seconds", 'n', "N", 0, "About how long (default 20)", 0},
 	{"seed", 'r', "N", 0, "Of the workload (default 1)", 0},
@@ -52,6 +54,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
 		return 0;
 	case 's':
 		o->segment = value;
+		return 0;
+	case 3:
+		o->without_segment = value;
 		return 0;
 	case 't':
 		o->trace = value;
@@ -85,16 +90,21 @@ struct side {
 
 struct bar {
 	const char *what;
-	uint32_t done_before, total;
+	uint32_t done_before, total, shown;
 };
 
 static void progress(void *context, uint32_t done, uint32_t total)
 {
-	const struct bar *b = context;
+	struct bar *b = context;
+	uint32_t percent =
+		(b->done_before + done) * 100 / (b->total ? b->total : 1);
 
 	(void)total;
-	fprintf(stderr, "\r  %-28s %3u %%", b->what,
-		(b->done_before + done) * 100 / (b->total ? b->total : 1));
+	/* A terminal gets a line that moves, a log one for each part. */
+	if (percent == b->shown || (!isatty(STDERR_FILENO) && percent < 100))
+		return;
+	b->shown = percent;
+	fprintf(stderr, "\r  %-34s %3u %%", b->what, percent);
 	fflush(stderr);
 }
 
@@ -153,7 +163,8 @@ static uint32_t fitting(struct side *with, struct side *without,
 {
 	enum { TRIAL = 120 };
 	struct load_result a = {0}, b = {0};
-	struct bar bar = {.what = "getting a feeling", .total = TRIAL * 2};
+	struct bar bar = {.what = "how fast is this machine?",
+			  .total = TRIAL * 2};
 	struct workload w;
 	uint64_t cpu = 0;
 	double each, n = 400;
@@ -184,6 +195,35 @@ static int run_pair(struct side *with, struct side *without, enum shape shape,
 				 (uint32_t)(n * WORKLOAD_DISTINCT) + 1, seed))
 		return -1;
 	error = compare(with, without, &w, what, p);
+	workload_free(&w);
+	return error;
+}
+
+/*
+ * Questions that never come again. Each worker of the router notices after a
+ * thousand of them; these are asked before anything is counted.
+ */
+static int run_distinct(struct side *with, struct side *without,
+			const struct options *o, struct pair *p)
+{
+	enum { TO_NOTICE = 10000, COUNTED = 4000 };
+	struct bar b = {.what = "Nothing asked twice, to begin with",
+			.total = TO_NOTICE};
+	struct load_result ignored = {0};
+	struct workload w;
+	uint64_t cpu = 0;
+	int error;
+
+	if (!workload_make(&w, SHAPE_LARGE, TO_NOTICE, TO_NOTICE, o->seed + 2))
+		return -1;
+	error = drive(with, &w, 0, TO_NOTICE, &ignored, &cpu, &b);
+	fprintf(stderr, "\n");
+	load_result_free(&ignored);
+	workload_free(&w);
+	if (error ||
+	    !workload_make(&w, SHAPE_LARGE, COUNTED, COUNTED, o->seed + 3))
+		return -1;
+	error = compare(with, without, &w, "Nothing asked twice", p);
 	workload_free(&w);
 	return error;
 }
@@ -245,17 +285,20 @@ int main(int argc, char **argv)
 		error = run_trace(&with, &without, &o, &r);
 	} else {
 		error = run_pair(&with, &without, SHAPE_MIXED,
-				 "Requests of every shape", o.seconds * 0.5,
+				 "Requests of every shape", o.seconds * 0.4,
 				 o.seed, &r.mixed);
 		if (!error)
 			error = run_pair(&with, &without, SHAPE_LARGE,
 					 "Optimal, 100 agents x 50 models",
-					 o.seconds * 0.4, o.seed + 1, &r.large);
+					 o.seconds * 0.35, o.seed + 1,
+					 &r.large);
+		if (!error && o.seconds >= 10)
+			error = run_distinct(&with, &without, &o, &r.distinct);
 	}
 	if (error)
 		return 1;
 	process_cost(with.pid, o.segment, 1, &r.cost_with);
-	process_cost(without.pid, NULL, 1, &r.cost_without);
+	process_cost(without.pid, o.without_segment, 1, &r.cost_without);
 	missed = o.json ? report_json(stdout, &r) : report_print(stdout, &r);
 	if (r.mixed.with.n_failed || r.mixed.with.n_different ||
 	    r.large.with.n_failed || r.large.with.n_different) {

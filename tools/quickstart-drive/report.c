@@ -129,8 +129,8 @@ static void promises(const struct report *r, const struct figures *mixed,
 		 mixed->hit_rate > 60, true},
 		{"response time, cached (p99)", "< 10 ms", mixed->hit_p99 / 1e6,
 		 "ms", mixed->hit_p99 < 1e7, true},
-		{"CPU time, uncached, against no cache", "within 2 %", extra,
-		 "%", extra <= 2, once->with.n_requests > 0},
+		{"processor time, nothing repeated", "within 2 %", extra,
+		 "% more", extra <= 2, once->with.n_requests > 0},
 		{"response time, cached queries", "30 to 50 % less",
 		 less(on->cached_mean, on->without_mean), "% less",
 		 less(on->cached_mean, on->without_mean) >= 30, true},
@@ -196,6 +196,15 @@ int report_print(FILE *f, struct report *r)
 		figures(&r->large, &large);
 		print_pair(f, &r->large, &large, false);
 	}
+	if (r->distinct.with.n_requests)
+		fprintf(f,
+			"\n%s: %llu requests, optimal, 100 agents x 50 models\n"
+			"  %-32s %12.2f s %12.2f s\n",
+			r->distinct.what,
+			(unsigned long long)r->distinct.with.n_requests,
+			"processor time of the server",
+			(double)r->distinct.cpu_without_ns / 1e9,
+			(double)r->distinct.cpu_with_ns / 1e9);
 	if (paced)
 		fprintf(f, "  the trace's clock ran %.0f times as fast\n",
 			r->speed_up);

@@ -53,8 +53,10 @@ bool workload_make(struct workload *w, enum shape shape, uint32_t n,
 /*
  * A recorded trace, by content: lines of JSON with "timestamp" and "hash_ids"
  * (a request is named by its first two blocks) or without (named by its other
- * members), or one count a line (how often the k-th query was asked). Times are
- * scaled so that the whole takes @seconds; counts have none.
+ * members); arrivals, of which the first line is TIMESTAMP,... (who asks what
+ * is drawn by popularity); or one count a line (how often the k-th query was
+ * asked). Times are scaled so that the whole takes @seconds; counts have none.
+ * Files ending in .zst, .gz and .xz are unpacked by zstd, gzip and xz.
  *
  * Return: 0, or -1 with a sentence in @why.
  */
