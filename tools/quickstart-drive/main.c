@@ -245,7 +245,7 @@ static int run_trace(struct side *with, struct side *without,
 
 	r->mixed.what = "The trace";
 	r->mixed.n_distinct = w.n_bodies;
-	r->speed_up = w.due_ns ? 1 : 0;
+	r->speed_up = w.recorded_seconds / (o->seconds / 2);
 	error = drive(without, &w, 0, w.n_order, &r->mixed.without,
 		      &r->mixed.cpu_without_ns, &b) ||
 		drive(with, &w, 0, w.n_order, &r->mixed.with,

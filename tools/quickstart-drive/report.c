@@ -206,7 +206,7 @@ int report_print(FILE *f, struct report *r)
 			(double)r->distinct.cpu_without_ns / 1e9,
 			(double)r->distinct.cpu_with_ns / 1e9);
 	if (paced)
-		fprintf(f, "  the trace's clock ran %.0f times as fast\n",
+		fprintf(f, "  the trace's clock ran %.1f times as fast\n",
 			r->speed_up);
 	fprintf(f,
 		"\nMemory: segment %.1f MiB; %u processes with the cache "

@@ -260,6 +260,7 @@ int workload_read_trace(struct workload *w, const char *path, double seconds,
 		result = -1;
 	}
 	if (result == 0 && (lines || arrivals)) {
+		w->recorded_seconds = (r.last_ms - r.first_ms) / 1e3;
 		w->due_ns = calloc(w->n_order, sizeof(*w->due_ns));
 		for (uint32_t i = 0; w->due_ns && i < w->n_order; i++)
 			w->due_ns[i] = (uint64_t)(r.ms[i] * seconds * 1e9 /

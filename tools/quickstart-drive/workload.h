@@ -27,6 +27,7 @@ struct workload {
 	uint32_t *order;  /* indices into bodies */
 	uint64_t *due_ns; /* since the start, ascending; NULL: closed loop */
 	uint32_t n_order;
+	double recorded_seconds; /* of a trace, before it was scaled */
 };
 
 /* Which requests a workload is made of. */
