@@ -253,6 +253,40 @@ def a_workload_without_repeats_stops_keeping_bodies():
             assert r.getheader("X-Larder").startswith("hit")
 
 
+def what_is_bypassed_is_an_option():
+    small = {"strategy": "greedy", "agents": question(1, 3, 5)["agents"],
+             "models": question(1, 3, 5)["models"]}
+    for options, kinds in (((), ["bypass"] * 3),
+                           (("--bypass-cells", "0"), ["miss", "hit", "hit"]),
+                           (("--bypass-cells", "15"), ["miss", "hit", "hit"]),
+                           (("--bypass-cells", "16"), ["bypass"] * 3)):
+        with Server(*options, workers=1) as s:
+            seen = [s.ask("POST", ASK, small)[0].getheader("X-Larder")
+                    for _ in range(3)]
+            # What is above the bound may be found not to be worth it.
+            assert seen == kinds or (options[-1:] == ("15",)
+                                     and seen[0] == "miss"), (options, seen)
+
+
+def an_answer_under_way_is_waited_for():
+    kinds = []
+
+    def coalesced():
+        # A computation of a good while, asked for by many at once.
+        body = json.dumps(question(len(kinds), 2000, 1000))
+        kinds.append(many_at_once(s, [body] * 16))
+        assert kinds[-1].count("miss") == 1, kinds[-1]
+        return "coalesced" in kinds[-1]
+
+    with Server() as s:
+        until(coalesced, "nobody ever waited for another's work")
+        name = 'larder_router_answers_total{strategy="optimal",cache="%s"}'
+        m = s.metrics()
+        assert m[name % "miss"] == len(kinds)
+        assert m[name % "coalesced"] == sum(k.count("coalesced")
+                                            for k in kinds)
+
+
 def warming_is_no_workload_without_repeats():
     with Server(workers=1) as s:
         lines = "\n".join(json.dumps(question(k, 3, 5)) for k in range(1500))
@@ -311,6 +345,7 @@ TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          a_reload_invalidates_what_has_changed,
          a_workload_without_repeats_stops_keeping_bodies,
          warming_is_no_workload_without_repeats,
+         what_is_bypassed_is_an_option, an_answer_under_way_is_waited_for,
          nothing_counted_is_lost_with_a_worker, promtool_accepts_the_metrics]
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ enum {
 	OPT_TTL,
 	OPT_SOFT_TTL,
 	OPT_FEEDBACK,
-	OPT_HOTTEST
+	OPT_HOTTEST,
+	OPT_BYPASS
 };
 
 static const struct argp_option options[] = {
@@ -45,6 +46,10 @@ static const struct argp_option options[] = {
 	{"feedback-weight", OPT_FEEDBACK, "0..1", 0,
 	 "How much reported failures lower a model's score (default 0)", 0},
 	{"no-cache", OPT_NO_CACHE, NULL, 0, "Compute everything", 0},
+	{"bypass-cells", OPT_BYPASS, "N", 0,
+	 "Agents times models below which greedy and balanced are computed "
+	 "without a look into the cache (default 256; 0: look always)",
+	 0},
 	{"warm", OPT_WARM, "FILE", 0,
 	 "Request bodies to compute at start, one "
 	 "a line",
@@ -148,6 +153,11 @@ static const char *set(struct settings *s, int key, const char *value)
 		if (end == value || *end || !(s->feedback_weight >= 0) ||
 		    !(s->feedback_weight <= 1))
 			return "feedback-weight: a number from 0 to 1";
+		return NULL;
+	case OPT_BYPASS:
+		if (!number || n > 10000000)
+			return "bypass-cells: 0 to 10000000";
+		s->bypass_cells = n ? (uint32_t)n : ROUTER_BYPASS_NOTHING;
 		return NULL;
 	case OPT_BODY:
 		if (!number || n < 1024 || n > (UINT64_C(1) << 30))

@@ -18,6 +18,7 @@ struct settings {
 	uint64_t bytes, ttl_ms, soft_ttl_ms;
 	double feedback_weight;
 	unsigned warm_hottest;
+	uint32_t bypass_cells; /* 0: the library's default */
 	unsigned n_workers;
 	bool no_cache;
 	size_t max_body;

@@ -431,7 +431,8 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 					       .soft_ttl_ms = s->soft_ttl_ms,
 					       .feedback_weight =
 						       s->feedback_weight,
-					       .never_cache = s->no_cache};
+					       .never_cache = s->no_cache,
+					       .bypass_cells = s->bypass_cells};
 	/* Requests should not pay for what a start can. */
 	const struct larder_open_options open_options = {
 		.size_of = sizeof open_options, .flags = LARDER_OPEN_POPULATE};
