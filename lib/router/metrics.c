@@ -142,7 +142,7 @@ int router_stats(struct router *r, char **json, size_t *n_json)
 		(unsigned long long)r->catalog.number,
 		json_array_size(json_object_get(r->catalog.document, "models")),
 		json_array_size(json_object_get(r->catalog.document, "agents")),
-		r->n_warm - r->warm_at, r->warm_total);
+		(unsigned)SUM(r, warm_left), (unsigned)SUM(r, warm_total));
 	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++) {
 		if (s)
 			router_text_string(&t, ",");

@@ -73,7 +73,7 @@ int router_open(struct larder *cache, const struct router_options *options,
 		if (!error)
 			r->shared = region.common;
 		if (!error)
-			error = larder_region(cache, "router/metrics/2", 0,
+			error = larder_region(cache, "router/metrics/3", 0,
 					      sizeof *r->cells, &region);
 		if (!error) {
 			r->cells = region.cells;
@@ -92,6 +92,9 @@ int router_open(struct larder *cache, const struct router_options *options,
 		error = router_catalog_current(r);
 	if (!error && !r->catalog.document)
 		error = router_catalog_empty(r);
+	/* What another one was warming who had this slot, it took with it. */
+	if (!error)
+		store_relaxed(&router_cell(r)->warm_left, 0);
 	if (error) {
 		router_close(r);
 		return error;

@@ -58,6 +58,7 @@ struct metrics {
 	atomic_u64 refused[ROUTER_STRATEGIES];
 	atomic_u64 compute_ns[ROUTER_STRATEGIES];
 	atomic_u64 saved_ns[ROUTER_STRATEGIES];
+	atomic_u64 warm_left, warm_total; /* to be warmed by the slot's owner */
 	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
 };
 

@@ -12,6 +12,12 @@
 
 enum { WARM_LINES_MAX = 100000 };
 
+/* Whoever is asked tells for all workers. */
+static void tell(struct router *r)
+{
+	store_relaxed(&router_cell(r)->warm_left, r->n_warm - r->warm_at);
+}
+
 int router_warm_add(struct router *r, const char *line, size_t n)
 {
 	struct warm_line *more;
@@ -32,6 +38,8 @@ int router_warm_add(struct router *r, const char *line, size_t n)
 	memcpy(r->warm[r->n_warm].body, line, n);
 	r->warm[r->n_warm++].n = n;
 	r->warm_total++;
+	fetch_add_relaxed(&router_cell(r)->warm_total, 1);
+	tell(r);
 	return 0;
 }
 
@@ -141,6 +149,7 @@ unsigned router_warm_some(struct router *r, unsigned n)
 		else if (result == LARDER_WAIT)
 			router_answer_cancel(r, work); /* somebody is at it */
 		free(l->body);
+		tell(r);
 	}
 	if (r->n_warm && r->warm_at == r->n_warm) {
 		free(r->warm);
