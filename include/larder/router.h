@@ -169,6 +169,10 @@ struct router_options {
 	uint32_t bypass_cells;	/* agents x models below which greedy and
 				   balanced are not looked up; 0: 256 */
 #define ROUTER_BYPASS_NOTHING 1u
+	/* NULL: the default ones; feedback is taken from above. The first three
+	 * and the loads' are at least 0, none of them and not the sum of the
+	 * first three above 1; the penalty is at most 100. */
+	const struct router_weights *weights;
 };
 
 /** Open the router's part of a segment; @cache may be NULL (no sharing: for

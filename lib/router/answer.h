@@ -26,7 +26,8 @@ int router_answer_finish(struct router *r, struct text *t,
 			 const struct larder_info *info, uint64_t computed_ns,
 			 struct router_answer *answer);
 
-/* The alias of a body whose digest is @d, under this catalog and load. */
+/* The alias of a body whose digest is @d, under this catalog, load and weights.
+ */
 size_t router_alias_key(struct router *r, struct digest d,
 			char key[ALIAS_KEY_BYTES]);
 /* 0 with the answer, or 1: no alias, or one whose canonical entry is gone. */

@@ -60,6 +60,9 @@ int router_open(struct larder *cache, const struct router_options *options,
 	r->random = 1;
 	if (options && options->size_of <= sizeof r->options)
 		memcpy(&r->options, options, options->size_of);
+	if (r->options.weights)
+		r->weights = *r->options.weights;
+	r->options.weights = NULL; /* the caller's, and copied */
 	if (r->options.feedback_weight > 0 && r->options.feedback_weight <= 1)
 		r->weights.feedback = r->options.feedback_weight;
 	if (!r->options.ttl_ms)

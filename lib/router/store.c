@@ -58,9 +58,12 @@ int router_answer_finish(struct router *r, struct text *t,
 size_t router_alias_key(struct router *r, struct digest d,
 			char key[ALIAS_KEY_BYTES])
 {
-	uint64_t state[2] = {r->catalog.number, router_load_fingerprint(r)};
+	const struct {
+		uint64_t catalog, load;
+		struct router_weights weights;
+	} state = {r->catalog.number, router_load_fingerprint(r), r->weights};
 	static const char prefix[] = "v1/alias/";
-	struct digest s = router_digest(r, state, sizeof state);
+	struct digest s = router_digest(r, &state, sizeof state);
 	char hex[33];
 
 	d.low ^= s.low;

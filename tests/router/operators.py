@@ -146,6 +146,34 @@ def a_warm_restart_keeps_results_and_changes():
         shutil.rmtree(folder)
 
 
+def other_weights_have_other_answers_on_the_same_segment():
+    segment = f"/dev/shm/larder-router-test-{os.getpid()}-weights"
+    body = {"strategy": "optimal", "enable_load_balancing": True,
+            "models": [{"id": "m", "context_length": 50, "max_concurrent": 9,
+                        "capabilities": {"x": 0.5}}],
+            "agents": [{"id": a, "required_capabilities": ["x"],
+                        "min_context_length": 100} for a in "ab"]}
+    try:
+        for options, score in (((), 60.0),
+                               (("--weights", "0.5,0.25,0.25"), 62.5),
+                               (("--weights", "0,0,1"), 50.0), ((), 60.0)):
+            with Server(*options, segment=segment, workers=1) as s:
+                kinds = []
+                for _ in range(3):
+                    r, data = s.ask("POST", ASK, body)
+                    kinds.append(r.getheader("X-Larder"))
+                    assert abs(data["assignments"][0]["match_score"]
+                               - score) < 1e-9, (options, data)
+                assert kinds[1:] == ["hit", "hit"], kinds
+        for bad in ("0.7,0.2", "1,1,1", "-1,1,1", "0,0,0", "0.7,0.2,0.1x"):
+            refused = subprocess.run(
+                [PROGRAM, "--segment", segment, "--weights", bad],
+                capture_output=True, text=True, timeout=30)
+            assert refused.returncode == 2 and "weights" in refused.stderr
+    finally:
+        Path(segment).unlink(missing_ok=True)
+
+
 def a_bad_catalog_changes_nothing_and_is_named():
     folder = tempfile.mkdtemp()
     path = folder + "/catalog.json"
@@ -313,6 +341,7 @@ TESTS = [who_finds_the_path_can_connect,
          a_stopped_worker_is_replaced_and_the_rest_goes_on,
          concurrent_changes_are_all_kept,
          a_warm_restart_keeps_results_and_changes,
+         other_weights_have_other_answers_on_the_same_segment,
          a_bad_catalog_changes_nothing_and_is_named,
          workers_that_are_killed_under_load_lose_no_count,
          a_request_has_one_deadline_however_it_trickles,

@@ -25,7 +25,10 @@ enum {
 	OPT_SOFT_TTL,
 	OPT_FEEDBACK,
 	OPT_HOTTEST,
-	OPT_BYPASS
+	OPT_BYPASS,
+	OPT_WEIGHTS,
+	OPT_LOAD_WEIGHT,
+	OPT_PENALTY
 };
 
 static const struct argp_option options[] = {
@@ -42,6 +45,18 @@ static const struct argp_option options[] = {
 	{"soft-ttl", OPT_SOFT_TTL, "SECONDS", 0,
 	 "From then on a result is served as stale while one worker computes "
 	 "it anew (default: never)",
+	 0},
+	{"weights", OPT_WEIGHTS, "R,P,C", 0,
+	 "Shares of required and preferred capabilities and of context in a "
+	 "match score (default 0.7,0.2,0.1)",
+	 0},
+	{"load-weight", OPT_LOAD_WEIGHT, "0..1", 0,
+	 "How much of its score a model loses that is wholly busy, where load "
+	 "balancing is asked for (default 0.3)",
+	 0},
+	{"balance-penalty", OPT_PENALTY, "POINTS", 0,
+	 "What each earlier use of a model costs it where balanced compares "
+	 "(default 5)",
 	 0},
 	{"feedback-weight", OPT_FEEDBACK, "0..1", 0,
 	 "How much reported failures lower a model's score (default 0)", 0},
@@ -97,12 +112,39 @@ static bool parse_size(const char *text, uint64_t *n)
 	return *end == '\0';
 }
 
+/* A number from 0 to @most, and nothing behind it but @end. */
+static bool parse_share(const char *text, double most, char end, double *value,
+			const char **rest)
+{
+	char *behind;
+
+	*value = strtod(text, &behind);
+	if (behind == text || *behind != end ||
+	    !(*value >= 0 && *value <= most))
+		return false;
+	*rest = behind + (end != '\0');
+	return true;
+}
+
+/* "0.7,0.2,0.1": none below 0, together above 0 and at most 1. */
+static bool parse_weights(const char *text, struct router_weights *w)
+{
+	double sum;
+
+	if (!parse_share(text, 1, ',', &w->required, &text) ||
+	    !parse_share(text, 1, ',', &w->preferred, &text) ||
+	    !parse_share(text, 1, '\0', &w->context, &text))
+		return false;
+	sum = w->required + w->preferred + w->context;
+	return sum > 0 && sum <= 1 + 1e-9;
+}
+
 /* One option. NULL, or what is wrong with it. */
 static const char *set(struct settings *s, int key, const char *value)
 {
 	uint64_t n = 0;
 	bool number = value && parse_size(value, &n);
-	char *end;
+	const char *end;
 
 	switch (key) {
 	case 'c':
@@ -149,11 +191,23 @@ static const char *set(struct settings *s, int key, const char *value)
 		s->warm_hottest = (unsigned)n;
 		return NULL;
 	case OPT_FEEDBACK:
-		s->feedback_weight = strtod(value, &end);
-		if (end == value || *end || !(s->feedback_weight >= 0) ||
-		    !(s->feedback_weight <= 1))
-			return "feedback-weight: a number from 0 to 1";
-		return NULL;
+		return parse_share(value, 1, '\0', &s->feedback_weight, &end)
+			       ? NULL
+			       : "feedback-weight: a number from 0 to 1";
+	case OPT_WEIGHTS:
+		return parse_weights(value, &s->weights)
+			       ? NULL
+			       : "weights: three numbers from 0 that make at "
+				 "most 1, as 0.7,0.2,0.1";
+	case OPT_LOAD_WEIGHT:
+		return parse_share(value, 1, '\0', &s->weights.load, &end)
+			       ? NULL
+			       : "load-weight: a number from 0 to 1";
+	case OPT_PENALTY:
+		return parse_share(value, 100, '\0',
+				   &s->weights.balance_penalty, &end)
+			       ? NULL
+			       : "balance-penalty: a number from 0 to 100";
 	case OPT_BYPASS:
 		if (!number || n > 10000000)
 			return "bypass-cells: 0 to 10000000";
@@ -272,6 +326,7 @@ void settings_read(struct settings *s, int argc, char **argv)
 	memset(s, 0, sizeof *s);
 	s->listen = "127.0.0.1:8080";
 	s->n_workers = 4;
+	s->weights = router_default_weights;
 	s->bytes = LARDER_SEGMENT_DEFAULT;
 	s->max_body = 4u << 20;
 	s->max_connections = 1000;

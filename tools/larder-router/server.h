@@ -17,6 +17,7 @@ struct settings {
 	const char *catalog, *listen, *segment, *config, *warm, *token_file;
 	uint64_t bytes, ttl_ms, soft_ttl_ms;
 	double feedback_weight;
+	struct router_weights weights;
 	unsigned warm_hottest;
 	uint32_t bypass_cells; /* 0: the library's default */
 	unsigned n_workers;
