@@ -273,7 +273,8 @@ static int on_end(void *context)
 {
 	struct parser *p = context;
 
-	p->depth--;
+	if (--p->depth == 0)
+		p->n_outermost = yajl_get_bytes_consumed(p->handle);
 	if (p->skip) {
 		p->skip--;
 		return 1;
@@ -424,6 +425,15 @@ static bool has_half_a_pair(const char *at, size_t n)
 	return high;
 }
 
+/* The JSON library waits for the rest of what begins behind the value. */
+static bool has_more(const char *bytes, size_t n, size_t at)
+{
+	for (; at && at < n; at++)
+		if (!strchr(" \t\r\n", bytes[at]) || !bytes[at])
+			return true;
+	return false;
+}
+
 static int no_json(struct parser *p, yajl_handle handle, struct router_error *e)
 {
 	const char *why;
@@ -468,10 +478,14 @@ int router_parse(struct arena *a, enum parse_what what, const void *bytes,
 	memset(l, 0, sizeof *l);
 	if (setjmp(p.no_memory))
 		return -ENOMEM;
-	handle = yajl_alloc(&callbacks, &memory, &p);
+	handle = p.handle = yajl_alloc(&callbacks, &memory, &p);
 	if (yajl_parse(handle, bytes, n) != yajl_status_ok ||
 	    yajl_complete_parse(handle) != yajl_status_ok)
 		return no_json(&p, handle, e);
+	if (has_more(bytes, n, p.n_outermost))
+		return router_fail(e, 400, "",
+				   "not JSON: more than one value, at byte %zu",
+				   p.n_outermost);
 	if (has_half_a_pair(bytes, n))
 		return router_fail(e, 400, "",
 				   "not JSON: half a surrogate pair");

@@ -51,6 +51,8 @@ struct parser {
 	struct router_error *error;
 	bool failed, too_deep;
 	jmp_buf no_memory;
+	void *handle;	    /* the JSON library's */
+	size_t n_outermost; /* bytes up to the end of the outermost value */
 	enum parse_what what;
 	enum place place;
 	unsigned depth, skip; /* of nesting; of what is not looked at */

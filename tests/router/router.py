@@ -86,6 +86,50 @@ def errors_are_problems_with_a_pointer():
         assert s.ask("POST", "load", {"model_id": "none"})[0].status == 404
 
 
+def what_is_json_is_decided_as_another_parser_does():
+    seed = int(os.environ.get("LARDER_SEED", 20261126))
+    print("seed", seed)
+    chance = random.Random(seed)
+    tokens = [b"{", b"}", b"[", b"]", b",", b":", b'"', b"null", b"true", b"1",
+              b"-1", b"0.5", b"01", b"1e309", b"-", b'"id"', b"\\", b"\\u0041",
+              b"\xff", b"\x00", b" ", b"\t", b'"models"', b"{}", b"[]"]
+    whole = json.dumps({
+        "strategy": "balanced", "enable_load_balancing": False, "x": [1.5e3],
+        "agents": [{"id": "a", "status": "online", "y": {"z": None},
+                    "required_capabilities": ["c"], "min_context_length": 9}],
+        "models": [{"id": "m", "context_length": 7,
+                    "capabilities": {"c": 0.5}}]}).encode()
+
+    def is_json(body):
+        def refuse(_):
+            raise ValueError
+        try:
+            json.loads(body.decode(), parse_constant=refuse)
+            return True
+        except ValueError:
+            return False
+
+    with Server(workers=1) as s:
+        c, seen = Connection(s.socket), {}
+        for _ in range(4000):
+            body = bytearray(whole)
+            for _ in range(chance.randint(1, 3)):
+                at = chance.randrange(len(body) + 1)
+                if chance.random() < 0.3:
+                    del body[at:at + chance.randint(1, 20)]
+                else:
+                    body[at:at + chance.choice((0, 0, 1, 4))] = (
+                        chance.choice(tokens))
+            r, problem = s.ask("POST", "auto-assign-all", bytes(body),
+                               connection=c)
+            assert r.status in (200, 400, 422), (r.status, bytes(body))
+            assert is_json(bytes(body)) == (r.status != 400), (
+                r.status, problem, bytes(body))
+            seen[r.status] = seen.get(r.status, 0) + 1
+        c.close()
+        assert min(seen.get(k, 0) for k in (200, 400, 422)) > 50, seen
+
+
 def what_the_http_library_refuses_is_a_problem_too():
     post = f"POST {BASE}auto-assign-all HTTP/1.1\r\nHost: x\r\n"
     with Server() as s:
@@ -399,6 +443,7 @@ TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          names_come_from_the_request_and_order_too,
          what_cannot_count_moves_nothing,
          errors_are_problems_with_a_pointer,
+         what_is_json_is_decided_as_another_parser_does,
          what_the_http_library_refuses_is_a_problem_too,
          the_token_guards_changes_and_nothing_else,
          reports_are_checked_whole_before_anything_changes,

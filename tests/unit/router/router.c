@@ -244,6 +244,12 @@ Test(router, what_is_no_json_is_no_json_whatever_stood_before)
 	refuse("", 400, "");
 	refuse("{\"strategy\":\"best\"", 400, "");
 	refuse("{\"strategy\":\"best\"} x", 400, "");
+	refuse("{} \"", 400, "");
+	refuse("{}\"x", 400, "");
+	refuse("{}-", 400, "");
+	refuse("{}{}", 400, "");
+	refuse("[]\"", 400, "");
+	router_request_free(parse("{} \r\n\t"));
 	refuse("{\"agents\":[{}],}", 400, "");
 	refuse("{\"note\":01}", 400, "");
 	refuse("{\"note\":\"\x80\"}", 400, "");
