@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -90,6 +91,24 @@ def a_soft_ttl_serves_stale_and_one_worker_computes_again():
                 "cache"]["age_ms"] < 1000
 
         until(fresh_again, "nobody computed it again")
+
+
+def what_was_invalidated_is_not_served_stale():
+    changes = [("POST", "cache/invalidate", {"tag": "strategy:optimal"}),
+               ("POST", "cache/invalidate", {"pattern": "*/optimal/*"}),
+               ("POST", "cache/invalidate", {"all": True}),
+               ("PUT", "models/new", {"context_length": 5}),
+               ("PUT", "models/new", {"context_length": 6}),
+               ("DELETE", "models/new", None)]
+    with Server("--soft-ttl", "1", "--ttl", "3600") as s:
+        for method, path, change in changes:
+            s.ask("POST", ASK, {"strategy": "optimal"})
+            time.sleep(1.2)  # from now on, if not invalidated, stale
+            r, _ = s.ask(method, path, change)
+            assert r.status in (200, 201, 204), r.status
+            kinds = [s.ask("POST", ASK, {"strategy": "optimal"})[0].getheader(
+                "X-Larder") for _ in range(6)]
+            assert kinds[0] == "miss" and "stale" not in kinds, (path, kinds)
 
 
 def outcomes_lower_a_score_where_feedback_counts():
@@ -336,6 +355,7 @@ def promtool_accepts_the_metrics():
 
 TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          a_soft_ttl_serves_stale_and_one_worker_computes_again,
+         what_was_invalidated_is_not_served_stale,
          outcomes_lower_a_score_where_feedback_counts,
          the_next_run_begins_with_what_was_asked_most,
          a_short_run_is_remembered_whole,
