@@ -18,6 +18,8 @@
 #include "router/router.h"
 
 enum { FORGET_MS = 60000, COUNT_MAX = (1 << 20) - 1 };
+#define LOAD_BITS                                                              \
+	((UINT64_C(1) << 44) - 1) /* of a word: all but the sequence */
 
 struct load {
 	uint64_t active, queue, level, sequence;
@@ -111,6 +113,13 @@ void router_load_apply(struct router *r, struct router_request *q)
 	}
 }
 
+/* Every bit of both moves every bit: two loads exchanged are not the same. */
+static uint64_t mixed(uint64_t h, uint64_t more)
+{
+	h = (h ^ more) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 29;
+}
+
 /*
  * Changes whenever any model's load or its being known does. What was computed
  * holds until a report or an outcome has returned, and for a second at most:
@@ -131,11 +140,12 @@ uint64_t router_load_fingerprint(struct router *r)
 		if (!id)
 			continue;
 		at = load_acquire(&s->reported_ms);
-		h ^= (id ^ (load_acquire(&s->word) & 0xfffffffffff) *
-				   UINT64_C(0x9e3779b97f4a7c15)) *
-		     (at && now - at < FORGET_MS ? 3 : 1);
+		h = mixed(h, id);
+		h = mixed(h, at && now - at < FORGET_MS
+				     ? (load_acquire(&s->word) & LOAD_BITS) + 1
+				     : 0);
 		if (r->weights.feedback > 0)
-			h += id * success_level(s);
+			h = mixed(h, success_level(s));
 	}
 	r->fingerprint.changes = changes;
 	r->fingerprint.until_ms = now + 1000;

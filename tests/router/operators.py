@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -337,7 +338,18 @@ def options_are_read_from_a_file_and_the_line_wins():
         shutil.rmtree(folder)
 
 
-TESTS = [who_finds_the_path_can_connect,
+def the_manual_knows_every_option():
+    help_ = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True,
+                           timeout=30).stdout
+    manual = (Path(CATALOG).parent / "larder-router.1").read_text()
+    options = re.findall(r"^ +(?:-\w, )?--([a-z-]+)", help_, re.M)
+    assert len(options) > 20, options
+    for option in set(options) - {"help", "usage", "version"}:
+        assert re.search(r"Fl -" + option + r"\b", manual) or \
+            re.search(r", -" + option + r"\b", manual), option
+
+
+TESTS = [the_manual_knows_every_option, who_finds_the_path_can_connect,
          a_stopped_worker_is_replaced_and_the_rest_goes_on,
          concurrent_changes_are_all_kept,
          a_warm_restart_keeps_results_and_changes,

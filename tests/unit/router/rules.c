@@ -417,6 +417,38 @@ Test(rules, load_is_in_the_key_as_far_as_the_answer_sees_it)
 	cr_assert_str_eq(g, key(greedy));
 }
 
+Test(rules, every_load_has_a_fingerprint_of_its_own)
+{
+	enum { N = 2 * 2 * 3 * 3 * 3 };
+	uint64_t seen[N];
+	unsigned n = 0;
+
+	model("a", 8, "");
+	model("b", 8, "");
+	model("c", 8, "");
+	for (unsigned i = 0; i < N; i++) {
+		char what[64];
+
+		snprintf(what, sizeof what, "\"active\":%u,\"queue\":%u", i % 3,
+			 i / 27 % 2);
+		load("a", what);
+		snprintf(what, sizeof what, "\"active\":%u,\"queue\":%u",
+			 i / 3 % 3, i / 54);
+		load("b", what);
+		snprintf(what, sizeof what, "\"active\":%u", i / 9 % 3);
+		load("c", what);
+		seen[n++] = router_load_fingerprint(router);
+		for (unsigned k = 0; k + 1 < n; k++)
+			cr_assert_neq(seen[k], seen[n - 1]);
+	}
+	/* Known and idle is not the same as unknown. */
+	load("a", "\"active\":0,\"queue\":0");
+	seen[0] = router_load_fingerprint(router);
+	store_release(&router_load_slot(router, "a", false)->reported_ms, 1);
+	fetch_add_acqrel(&router->shared->load_changes, 1);
+	cr_assert_neq(seen[0], router_load_fingerprint(router));
+}
+
 Test(rules, the_catalogs_and_the_requests_own_are_told_apart)
 {
 	char own[ROUTER_KEY_BYTES];
