@@ -404,7 +404,7 @@ static int begin_once(struct router *r, const void *body, size_t n_body,
 	}
 	if (error == 0 && hit)
 		learn(&r->hit_cost[shape % 32], now_ns() - began);
-	else if (error == 0)
+	else if (error == 0 && !w->refreshing)
 		learn(&r->compute_cost[w->request->strategy][shape % 32],
 		      now_ns() - began);
 	if (!w->refreshing)
