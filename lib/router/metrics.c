@@ -54,9 +54,10 @@ void router_observe(struct router *r, enum router_strategy strategy,
 		    enum router_cache_status status, uint64_t ns)
 {
 	struct metrics *m = router_cell(r);
-	bool hit = status == ROUTER_HIT || status == ROUTER_STALE ||
-		   status == ROUTER_COALESCED;
-	struct histogram *h = &m->latency[strategy % ROUTER_STRATEGIES][!hit];
+	unsigned kind = status == ROUTER_HIT || status == ROUTER_STALE ? 0
+			: status == ROUTER_BYPASS		       ? 2
+								       : 1;
+	struct histogram *h = &m->latency[strategy % ROUTER_STRATEGIES][kind];
 
 	add(&m->requests[strategy % ROUTER_STRATEGIES], 1);
 	add(&m->status[strategy % ROUTER_STRATEGIES][status % 5], 1);
@@ -81,11 +82,16 @@ static uint64_t sum(const struct router *r, size_t offset)
 }
 #define SUM(r, member) sum(r, offsetof(struct metrics, member))
 
-static uint64_t quantile(const struct router *r, unsigned s, unsigned miss,
+static size_t latency_of_kind(unsigned strategy, unsigned kind)
+{
+	return offsetof(struct metrics, latency) +
+	       (strategy * LATENCY_KINDS + kind) * sizeof(struct histogram);
+}
+
+static uint64_t quantile(const struct router *r, unsigned s, unsigned kind,
 			 double q)
 {
-	size_t base = offsetof(struct metrics, latency) +
-		      (s * 2 + miss) * sizeof(struct histogram);
+	size_t base = latency_of_kind(s, kind);
 	uint64_t bucket[HISTOGRAM_BUCKETS], n = 0, seen = 0;
 
 	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++)
@@ -100,7 +106,8 @@ static uint64_t quantile(const struct router *r, unsigned s, unsigned miss,
 
 static void stats_of(struct router *r, unsigned s, struct text *t)
 {
-	static const char *const kinds[] = {"hits", "misses"};
+	static const char *const kinds[LATENCY_KINDS] = {"hits", "misses",
+							 "bypasses"};
 
 	router_text_format(t, "\"%s\":{\"requests\":%llu",
 			   router_strategy_name(s),
@@ -115,7 +122,7 @@ static void stats_of(struct router *r, unsigned s, struct text *t)
 			   (unsigned long long)SUM(r, refused[s]),
 			   (unsigned long long)SUM(r, compute_ns[s]),
 			   (unsigned long long)SUM(r, saved_ns[s]));
-	for (unsigned k = 0; k < 2; k++)
+	for (unsigned k = 0; k < LATENCY_KINDS; k++)
 		router_text_format(
 			t, "%s\"%s\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f}",
 			k ? "," : "", kinds[k],
@@ -193,15 +200,15 @@ static void by_strategy(struct router *r, struct text *t, const char *name,
 
 static void latencies(struct router *r, struct text *t)
 {
-	static const char *const kinds[] = {"hit", "miss"};
+	static const char *const kinds[LATENCY_KINDS] = {"hit", "miss",
+							 "bypass"};
 	const char *name = "larder_router_latency_seconds";
 
 	head(t, name, "histogram",
 	     "Time from the complete request to the ready response");
 	for (unsigned s = 0; s < ROUTER_STRATEGIES; s++)
-		for (unsigned k = 0; k < 2; k++) {
-			size_t base = offsetof(struct metrics, latency) +
-				      (s * 2 + k) * sizeof(struct histogram);
+		for (unsigned k = 0; k < LATENCY_KINDS; k++) {
+			size_t base = latency_of_kind(s, k);
 			uint64_t n = 0;
 
 			for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {

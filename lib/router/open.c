@@ -76,7 +76,7 @@ int router_open(struct larder *cache, const struct router_options *options,
 		if (!error)
 			r->shared = region.common;
 		if (!error)
-			error = larder_region(cache, "router/metrics/3", 0,
+			error = larder_region(cache, "router/metrics/4", 0,
 					      sizeof *r->cells, &region);
 		if (!error) {
 			r->cells = region.cells;

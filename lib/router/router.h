@@ -52,6 +52,8 @@ struct histogram {
 	atomic_u64 bucket[HISTOGRAM_BUCKETS];
 	atomic_u64 sum_ns;
 };
+/* Hits and stale ones; misses and those that waited for one; bypasses. */
+enum { LATENCY_KINDS = 3 };
 struct metrics {
 	atomic_u64 requests[ROUTER_STRATEGIES];
 	atomic_u64 status[ROUTER_STRATEGIES][5];
@@ -59,7 +61,7 @@ struct metrics {
 	atomic_u64 compute_ns[ROUTER_STRATEGIES];
 	atomic_u64 saved_ns[ROUTER_STRATEGIES];
 	atomic_u64 warm_left, warm_total; /* to be warmed by the slot's owner */
-	struct histogram latency[ROUTER_STRATEGIES][2]; /* hits, the rest */
+	struct histogram latency[ROUTER_STRATEGIES][LATENCY_KINDS];
 };
 
 /* The catalog as questions take of it; shared by those that do. */

@@ -431,6 +431,16 @@ def metrics_count_for_the_whole_group():
                      if not l.startswith("#"))
         name = 'larder_router_requests_total{strategy="optimal"}'
         assert float(lines[name]) == 30, lines[name]
+        for _ in range(7):
+            s.ask("POST", "auto-assign-all", {
+                "agents": [{"id": "a"}],
+                "models": [{"id": "m", "context_length": 9}]})
+        m = s.metrics()
+        name = 'larder_router_latency_seconds_count{strategy="%s",cache="%s"}'
+        assert [m[name % ("optimal", k)] for k in ("hit", "miss", "bypass")] \
+            == [29, 1, 0]
+        assert [m[name % ("greedy", k)] for k in ("hit", "miss", "bypass")] \
+            == [0, 0, 7]
         _, answer = s.ask("POST", "cache/invalidate",
                           {"tag": "strategy:optimal", "dry_run": True})
         assert answer["entries"] == 1, answer
