@@ -58,6 +58,7 @@ byte leaders[24], computed, n_over, kills;
 /* A hit: what is there, and valid. */
 inline lookup()
 {
+	/* step: serve */
 	d_step {
 		hit = stored && stamp >= T;
 		got = stamp
@@ -66,6 +67,7 @@ inline lookup()
 
 inline look()
 {
+	/* step: look */
 	d_step {
 		s_state = state;
 		s_sequence = sequence;
@@ -76,6 +78,7 @@ inline look()
 /* larder_flight_end() */
 inline end_flight()
 {
+	/* step: end */
 	d_step {
 		won = (state != IDLE && sequence == mine && leader == _pid);
 #ifdef MUT_END_BLIND
@@ -89,6 +92,7 @@ inline end_flight()
 		fi
 	}
 #ifndef MUT_NO_WAKE
+	/* step: wake */
 	if
 	:: won && followers -> futex++
 	:: else
@@ -111,9 +115,9 @@ proctype filler() provided(alive[_pid])
 	mtype s_state;
 	bool hit, won, joined, leads;
 
-	since = T;
+	since = T; /* step: begin */
 again:
-	seen_futex = futex;
+	seen_futex = futex; /* step: load-futex */
 look_again:
 	lookup();
 	if
@@ -128,7 +132,7 @@ look_again:
 	:: s_state == IDLE -> goto claim
 	:: s_state != IDLE && LOST(s_leader) -> goto claim
 	:: s_state != IDLE && alive[s_leader] ->
-		/* follow() */
+		/* step: follow */
 		if
 		:: s_state == LEADING && (!joined || before != s_sequence) ->
 			got = token_stamp;
@@ -145,7 +149,7 @@ look_again:
 		fi;
 		if
 		:: !joined ->
-			followers++;
+			followers++; /* step: join */
 			joined = true;
 			before = s_sequence;
 			goto again
@@ -159,8 +163,8 @@ look_again:
 		fi;
 		before = s_sequence
 	fi;
-	/* larder_flight_sleep(): for a slice, then it looks again. What it
-	 * would find unchanged is not worth a state. */
+	/* For a slice, then it looks again. What it would find unchanged is not
+	 * worth a state. step: sleep */
 #if defined(WAKES) || defined(MUT_NO_SLICES)
 	(futex != seen_futex);
 #else
@@ -169,7 +173,7 @@ look_again:
 	goto again;
 
 claim:
-	atomic {
+	atomic { /* step: claim */
 		won = SEEN;
 #ifdef MUT_PLAIN_CLAIM
 		won = true;
@@ -192,7 +196,7 @@ claim:
 	followers = 0;
 #endif
 
-	/* take_lead(): the stamp first, then look once more. */
+	/* The stamp first, then look once more. step: take-lead */
 	token = C;
 #ifndef MUT_NO_SECOND_LOOK
 	lookup();
@@ -202,7 +206,7 @@ claim:
 	fi;
 #endif
 	token_stamp = token;
-	d_step {
+	d_step { /* step: open */
 		if
 		:: state == CLAIMED && sequence == mine && leader == _pid ->
 			state = LEADING
@@ -210,13 +214,13 @@ claim:
 		fi
 	}
 	goto compute;
-alone:
+alone:	/* step: alone */
 	token = C;
 compute:
 	computed++;
 	if
 	:: true ->
-		/* A put with the token. */
+		/* step: put */
 		d_step {
 			if
 			:: T > token -> skip /* LARDER_STALE_FILL */
@@ -240,7 +244,7 @@ compute:
 	:: else
 	fi;
 	goto done;
-served:
+served:	/* step: leave */
 	assert(got >= since); /* served */
 	if
 	:: joined && followers -> followers--
@@ -252,7 +256,7 @@ done:	atomic { finished[_pid] = true; n_over++ }
 #ifdef INVALIDATE
 proctype invalidator()
 {
-	atomic { T = C + 1; C++ }
+	atomic { T = C + 1; C++ } /* step: invalidate */
 }
 #endif
 

@@ -39,7 +39,9 @@
  *                   how often the second does
  *   CARRY           tags of the key's entries: 1, 2 or 3 for both
  *   RING WALK       cells; how far a hit walks before it takes the full check
- *   READS FILLERS FILLS PUTS  reads, fillers, fills of each, direct puts
+ *   READS FILLERS FILLS PUTS  reads, fillers, fills of each, direct puts;
+ *                   PUTTERS: by how many
+ *   TOUCHES         successors of what is there: touch, increment
  *   SET             tags stand in a set of this many words, with a floor
  *   MAINTAIN        rounds of the maintainer, who retires patterns
  *   DIE             the first invalidator may die; its pattern is mended
@@ -76,10 +78,16 @@
 #ifndef PUTS
 #define PUTS 0
 #endif
+#ifndef PUTTERS
+#define PUTTERS 1
+#endif
+#ifndef TOUCHES
+#define TOUCHES 0
+#endif
 #ifndef MAINTAIN
 #define MAINTAIN 0
 #endif
-#define N_ENTRIES (2 + FILLERS * FILLS + PUTS + 1)
+#define N_ENTRIES (2 + FILLERS * FILLS + PUTS * PUTTERS + TOUCHES + 1)
 
 /* How far past a number C may be for its cell to be certain. A ring of one
  * cell is only the model's. */
@@ -181,12 +189,12 @@ proctype invalidator(byte target; byte times) LIVING
 	:: times ->
 		d_step { times--; src[target]++; me = src[target] }
 		do
-		:: c = C;
+		:: c = C; /* step: load-counter */
 #ifdef LIMIT
 		   (c < LIMIT); /* or stopped for ever */
 #endif
 #if !defined(MUT_DRAW_FIRST) && !defined(MUT_CELL_FIRST)
-		   if
+		   if /* step: raise-target */
 		   :: target < EVERYTHING -> raise_tag(target, c + 1)
 		   :: else -> raise(T[EVERYTHING], c + 1)
 		   fi;
@@ -230,7 +238,7 @@ proctype reader() LIVING
 			begun[2] = done[2]
 		}
 #ifdef MUT_WORDS_BEFORE_C
-		e = slot;
+		e = slot; /* step: hit */
 		s = stamp[e];
 		judge(s);
 		c = C;
@@ -240,7 +248,7 @@ proctype reader() LIVING
 		:: else
 		fi;
 #else
-		c = C;
+		c = C; /* step: hit */
 		e = slot;
 		if
 		:: e -> check(e)
@@ -268,7 +276,7 @@ proctype filler() LIVING
 	do
 	:: fills ->
 		fills--;
-		token = C;
+		token = C; /* step: token */
 		version = slot;
 		d_step {
 			mine = next_entry;
@@ -287,7 +295,7 @@ proctype filler() LIVING
 		judge(token);
 #endif
 		do
-		:: c = C;
+		:: c = C; /* step: decide */
 		   e = slot;
 		   if
 		   :: e -> check(e)
@@ -304,7 +312,7 @@ proctype filler() LIVING
 		   :: !late && ok && e != version -> break /* LARDER_NEWER */
 		   :: else
 		   fi;
-		   atomic {
+		   atomic { /* step: put */
 			whole_truth();
 			if
 			:: slot == e ->
@@ -345,14 +353,20 @@ proctype putter() LIVING
 	do
 	:: puts ->
 		puts--;
-		d_step { mine = next_entry; next_entry++; stamp[mine] = C }
+		d_step { mine = next_entry; next_entry++ } /* step: prepare */
+#ifndef MUT_PUT_STAMP_LATE
+		stamp[mine] = C; /* step: put-stamp */
+#endif
 		d_step {
 			val[mine * 3] = src[0];
 			val[mine * 3 + 1] = src[1];
 			val[mine * 3 + 2] = src[2]
 		}
+#ifdef MUT_PUT_STAMP_LATE
+		stamp[mine] = C;
+#endif
 		do
-		:: e = slot;
+		:: e = slot; /* step: put */
 		   cas(slot, e, mine, won);
 		   if
 		   :: won -> break
@@ -360,6 +374,64 @@ proctype putter() LIVING
 		   fi
 		od;
 		atomic { e = 0; mine = 0; won = false }
+	:: else -> break
+	od
+}
+#endif
+
+#if TOUCHES
+/* A copy of what is there with another expiry or count: successor_read(), then
+ * larder_store() in STORE_CAS. */
+proctype toucher() LIVING
+{
+	byte c, e, s, n, x, late, seen, i, at, g, from, mine;
+	byte touches = TOUCHES;
+	bool ok, won;
+
+	do
+	:: touches ->
+		touches--;
+		d_step { mine = next_entry; next_entry++ } /* step: prepare */
+		c = C; /* step: touch-read */
+		stamp[mine] = c;
+		e = slot;
+		if
+		:: e -> check(e)
+		:: else -> ok = false
+		fi;
+		d_step {
+			from = e;
+			if
+			:: ok ->
+				val[mine * 3] = val[from * 3];
+				val[mine * 3 + 1] = val[from * 3 + 1];
+				val[mine * 3 + 2] = val[from * 3 + 2]
+			:: else
+			fi
+		}
+		do
+		:: !ok -> break /* LARDER_MISS, LARDER_CHANGED */
+		:: ok ->
+			c = C; /* step: touch-store */
+			e = slot;
+			if
+			:: e == from -> check(e)
+			:: else -> ok = false
+			fi;
+			if
+			:: ok ->
+#ifdef MUT_TOUCH_ANEW
+				stamp[mine] = C;
+#endif
+				cas(slot, from, mine, won);
+				if
+				:: won -> break
+				:: else
+				fi
+			:: else
+			fi
+		od;
+		atomic { c = 0; e = 0; ok = false; won = false; from = 0; mine = 0 }
 	:: else -> break
 	od
 }
@@ -378,7 +450,8 @@ proctype survivor()
 		over_and_out = true;
 		src[0]++;
 		do
-		:: c = C; raise_tag(0, c + 1); draw(1); rounds++;
+		:: /* step: survive */
+		   c = C; raise_tag(0, c + 1); draw(1); rounds++;
 		   if
 		   :: won -> break
 		   :: else -> assert(rounds < 3)
@@ -396,7 +469,7 @@ proctype filling_survivor()
 	atomic {
 		over_and_out = true;
 		do
-		:: n = C; rounds++; judge(n);
+		:: n = C; rounds++; judge(n); /* step: survive */
 		   if
 		   :: late -> assert(rounds < 2); help(late)
 		   :: else -> break
@@ -450,6 +523,12 @@ init
 #endif
 #if PUTS
 		run putter();
+#endif
+#if PUTTERS > 1
+		run putter();
+#endif
+#if TOUCHES
+		run toucher();
 #endif
 #ifdef ALONE
 		run survivor();

@@ -25,6 +25,7 @@ proctype matcher(byte id; byte text; bool mortal)
 	d_step { src[text]++; me = src[text] }
 claim:
 	MAY_DIE;
+	/* step: pattern-claim */
 	atomic { state = p_state; g = p_generation; n = p_n }
 	if
 	:: state == FREE ->
@@ -42,7 +43,8 @@ claim:
 	:: ours -> skip
 	:: !ours && tries < 2 -> tries++; goto claim
 	:: else ->
-		/* No slot to be had: too much rather than too little. */
+		/* No slot to be had: too much rather than too little.
+		 * step: pattern-none */
 		do
 		:: c = C; raise(T[EVERYTHING], c + 1); draw(WILD);
 		   if
@@ -52,11 +54,11 @@ claim:
 		od
 	fi;
 	MAY_DIE;
-	p_text = text;
+	p_text = text; /* step: pattern-write */
 	state = CLAIMED; n = 0;
 	do
 	:: MAY_DIE;
-	   c = C;
+	   c = C; /* step: pattern-draw */
 	   atomic {
 		ours = (p_state == state && p_n == n && p_generation == g);
 		if
@@ -80,7 +82,7 @@ claim:
 	   fi
 	od;
 	MAY_DIE;
-	atomic {
+	atomic { /* step: pattern-settle */
 		if
 		:: p_state == DRAWING && p_n == n && p_generation == g ->
 			p_state = SETTLED
@@ -107,7 +109,7 @@ proctype maintainer()
 	do
 	:: rounds < MAINTAIN ->
 		rounds++;
-		(p_state != FREE);
+		(p_state != FREE); /* step: pattern-maintain */
 		d_step { state = p_state; n = p_n; g = p_generation }
 		if
 		:: state == SETTLED -> retire(n, g, SETTLED)
@@ -116,7 +118,7 @@ proctype maintainer()
 #endif
 #ifdef DIE
 		:: state == CLAIMED && p_owner == 0 && dead ->
-			d_step {
+			d_step { /* step: pattern-mend */
 				if
 				:: p_state == CLAIMED && p_generation == g ->
 					p_state = FREE; p_generation++
@@ -161,9 +163,9 @@ proctype recycled_reader()
 		d_step {
 			reads--;
 			begun[0] = done[0]; begun[1] = done[1];
-			pinned = true; expelled = false
+			pinned = true; expelled = false /* step: pin */
 		}
-		c = C;
+		c = C; /* step: load-counter */
 		if
 		:: slot == 0 -> goto unpin
 		:: else
@@ -172,7 +174,7 @@ proctype recycled_reader()
 		/* The first life carries no tag that is invalidated. */
 		d_step { late = (lives && T[0] > s -> T[0] : 0); x = 0 }
 		if
-		:: !late && s < c ->
+		:: !late && s < c -> /* step: raise-stamp */
 #ifndef MUT_NO_HAZARD
 			hazard = true;
 #endif
@@ -202,7 +204,7 @@ proctype recycler()
 {
 	byte token, saw;
 
-	token = C;
+	token = C; /* step: reuse */
 	saw = src[0];
 	slot = 0;
 	/* Grace: the reader is unpinned or expelled; then the hazard. */

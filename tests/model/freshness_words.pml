@@ -36,7 +36,7 @@ inline raise_tag(t, n)
 	:: i = 0; at = 0; seen = 255;
 	   do
 	   :: i < SET ->
-		d_step {
+		d_step { /* step: find-word */
 			if
 			:: set_tag[i] == t + 1 ->
 				at = i; seen = t + 1; low = set_n[i]; i = SET
@@ -53,12 +53,13 @@ inline raise_tag(t, n)
 	   :: else
 	   fi;
 #if !defined(MUT_FLOOR_AFTER) && !defined(MUT_NO_FLOOR)
+	   /* step: raise-floor */
 	   if
 	   :: seen && seen != t + 1 -> raise(floor_, low)
 	   :: else
 	   fi;
 #endif
-	   d_step {
+	   d_step { /* step: raise-word */
 		won = (set_tag[at] == seen && set_n[at] == low);
 		if
 		:: won -> set_tag[at] = t + 1; set_n[at] = n
@@ -82,7 +83,7 @@ inline raise_tag(t, n)
 /* larder_set_number(): words first, floor last. x = T(t). */
 inline number_of(t)
 {
-	atomic { x = 0; i = 0 }
+	atomic { x = 0; i = 0 } /* step: load-words */
 #ifdef MUT_FLOOR_FIRST
 	x = floor_;
 #endif
@@ -98,7 +99,7 @@ inline number_of(t)
 	:: else -> break
 	od;
 #ifndef MUT_FLOOR_FIRST
-	atomic {
+	atomic { /* step: load-floor */
 		i = 0;
 		if
 		:: floor_ > x -> x = floor_
@@ -117,10 +118,10 @@ inline number_of(t)
 /* Draw number c + 1 for @who. won: it is ours. */
 inline draw(who)
 {
-	seen = ring[(c + 1) % RING];
+	seen = ring[(c + 1) % RING]; /* step: load-cell */
 	if
 	:: CELL_NUMBER(seen) == c + 1 ->
-		cas(C, c, c + 1, won);
+		cas(C, c, c + 1, won); /* step: taken */
 #ifndef MUT_TAKEN_RETURNS
 		won = false
 #else
@@ -128,12 +129,13 @@ inline draw(who)
 #endif
 	:: else ->
 #ifndef MUT_NO_LOOK
-		won = (C == c);
+		won = (C == c); /* step: second-look */
 #else
 		won = true;
 #endif
 		if
-		:: won -> cas(ring[(c + 1) % RING], seen, CELL(c + 1, who), won)
+		:: won -> /* step: claim-cell */
+			cas(ring[(c + 1) % RING], seen, CELL(c + 1, who), won)
 		:: else
 		fi;
 #ifdef MUT_CELL_FIRST
@@ -144,7 +146,7 @@ inline draw(who)
 #endif
 		if
 		:: won ->
-			d_step {
+			d_step { /* step: draw */
 				if
 				:: C == c -> C = c + 1
 				:: else -> won = (C - (c + 1) < HELPED)
@@ -164,15 +166,17 @@ inline draw(who)
 inline help(n)
 {
 	do
-	:: C == n - 1 ->
+	:: C == n - 1 -> /* step: help */
 		seen = ring[n % RING];
 		won = true;
 		if
 		:: CELL_NUMBER(seen) != n ->
+#ifndef MUT_HELP_NO_LOOK
 			if
 			:: C != n - 1 -> break
 			:: else
 			fi;
+#endif
 			cas(ring[n % RING], seen, CELL(n, WILD), won)
 		:: else
 		fi;
@@ -190,6 +194,7 @@ inline help(n)
 /* SETTLED -> FREE; @n and @g as its word was read. */
 inline retire(n, g, state)
 {
+	/* step: pattern-retire */
 #ifndef MUT_CLEAR_FIRST
 	raise(T[EVERYTHING], n);
 #endif
@@ -213,7 +218,7 @@ inline retire(n, g, state)
 inline find_pattern(s)
 {
 	do
-	:: atomic {
+	:: atomic { /* step: pattern-find */
 		x = 0; g = p_generation;
 		if
 		:: (p_state == DRAWING || p_state == SETTLED) && p_n > s ->
@@ -245,7 +250,7 @@ inline find_pattern(s)
 
 inline judge(s)
 {
-	late = 0;
+	late = 0; /* step: judge */
 #ifdef MUT_EVERYTHING_FIRST
 	d_step {
 		if
@@ -275,7 +280,7 @@ inline judge(s)
 	fi;
 #endif
 #if !defined(MUT_EVERYTHING_FIRST) && !defined(MUT_NO_EVERYTHING)
-	d_step {
+	d_step { /* step: everything-last */
 		if
 		:: !late && T[EVERYTHING] > s -> late = T[EVERYTHING]
 		:: else
@@ -287,7 +292,7 @@ inline judge(s)
 /* Is entry e valid at c, which was loaded before? Raises its stamp. */
 inline check(e)
 {
-	s = stamp[e];
+	s = stamp[e]; /* step: load-stamp */
 	late = 0;
 	if
 	:: s >= c -> skip
@@ -296,7 +301,7 @@ inline check(e)
 		n = s + 1;
 		do
 		:: ok && n <= c ->
-			d_step {
+			d_step { /* step: walk-ring */
 				x = ring[n % RING];
 				ok = (CELL_NUMBER(x) == n
 #ifdef MUT_NO_CELL_NUMBER
@@ -320,7 +325,7 @@ inline check(e)
 #ifdef MUT_RESTAMP_ANEW
 			c = C;
 #endif
-			/* raise_stamp(): a load, then a plain store. */
+			/* The code swaps, which is no less. step: raise-stamp */
 			if
 			:: stamp[e] < c -> stamp[e] = c
 			:: else

@@ -24,6 +24,7 @@
  *   SLOTS KEYS  of the group; keys that fall into it
  *   WRITERS OPS how many processes, operations of each
  *   REMOVE EVICT  what they do besides put
+ *   EXPEL       who helps may be expelled before each of its CAS
  *   SOLO        the solo run
  */
 #ifndef SLOTS
@@ -67,7 +68,7 @@ bool over_and_out;
 /* CAS of slot @i from what was read. */
 inline slot_cas(i, new, won)
 {
-	d_step {
+	d_step { /* step: swap-slot */
 		won = (entry[i] == word && version[i] == word_version);
 		if
 		:: won ->
@@ -93,34 +94,51 @@ inline slot_cas(i, new, won)
 
 inline load_slot(i)
 {
+	/* step: load-slot */
 	d_step { word = entry[i]; word_version = version[i] }
 }
 
 inline load_ctl()
 {
+	/* step: load-control */
 	d_step { sequence = ctl_sequence; at = ctl_slot; announced = ctl_entry }
 }
 
 #define CTL_IS_SEEN \
 	(ctl_sequence == sequence && ctl_slot == at && ctl_entry == announced)
 
-/* larder_index_help() of what load_ctl() saw. */
+/* May this process still write? If not, it changes nothing and begins anew. */
+#ifdef EXPEL
+#define MAY_BE_EXPELLED \
+	if \
+	:: true \
+	:: expelled = true \
+	fi
+#else
+#define MAY_BE_EXPELLED skip
+#endif
+
+/* larder_index_help() of what load_ctl() saw; expelled: not done by us. */
 inline help()
 {
+	/* step: help */
 	load_slot(at - 1);
 	if
 #ifndef MUT_NO_H1
-	:: CTL_IS_SEEN ->					/* H1 */
+	:: CTL_IS_SEEN -> /* step: H1 */
 #else
 	:: true ->
 #endif
+		MAY_BE_EXPELLED;
 		if
-		:: word == 0 -> slot_cas(at - 1, announced, won) /* H2 */
+		:: word == 0 && !expelled ->
+			slot_cas(at - 1, announced, won); /* step: H2 */
+			MAY_BE_EXPELLED
 		:: else
 		fi;
-		d_step {					 /* H3 */
+		d_step { /* step: H3 */
 			if
-			:: CTL_IS_SEEN ->
+			:: CTL_IS_SEEN && !expelled ->
 				ctl_sequence++; ctl_slot = 0; ctl_entry = 0
 			:: else
 			fi
@@ -135,6 +153,7 @@ inline help()
 /* The key's slot: i, with its word; i == SLOTS if it is in none. */
 inline find(key)
 {
+	/* step: find */
 	i = 0;
 	do
 	:: i < SLOTS ->
@@ -150,6 +169,7 @@ inline find(key)
 /* larder_index_unlink() of slot i, whose word was seen. */
 inline unlink()
 {
+	/* step: look-at-control */
 	d_step { held = word; held_version = word_version }
 #ifndef MUT_NO_CTL_IN_UNLINK
 	load_ctl();
@@ -158,31 +178,38 @@ inline unlink()
 	:: else
 	fi;
 #endif
-	d_step {
-		word = held; word_version = held_version;
-		held = 0; held_version = 0
-	}
-	slot_cas(i, 0, won)
+#ifdef MUT_EXPELLED_GOES_ON
+	expelled = false;
+#endif
+	if
+	:: expelled -> won = false
+	:: else ->
+		d_step { word = held; word_version = held_version }
+		slot_cas(i, 0, won) /* step: unlink */
+	fi;
+	d_step { expelled = false; held = 0; held_version = 0 }
 }
 
 inline put()
 {
+	/* step: prepare */
 	d_step { mine = next_entry; next_entry++; key_of[mine] = key }
 	do
-	:: load_ctl();
+	:: load_ctl(); /* step: put */
 	   if
-	   :: at -> help()
+	   :: at -> help(); expelled = false
 	   :: else ->
 		find(key);
 		if
 		:: i < SLOTS ->
-			slot_cas(i, mine, won);
+			slot_cas(i, mine, won); /* step: replace */
 			if
 			:: won -> break
 			:: else
 			fi
 		:: else ->
-			/* Any empty slot; a full group is evicted from. */
+			/* Any empty slot; a full group is evicted from.
+			 * step: find-empty */
 			i = 0;
 			do
 			:: i < SLOTS ->
@@ -197,7 +224,7 @@ inline put()
 			:: else -> break
 			od;
 			if
-			:: i == SLOTS ->
+			:: i == SLOTS -> /* step: evict-from-group */
 				if
 				:: i = 0
 #if SLOTS > 1
@@ -220,7 +247,7 @@ inline put()
 				:: else
 				fi
 #else
-				d_step {
+				d_step { /* step: announce */
 					won = CTL_IS_SEEN;
 					if
 					:: won ->
@@ -237,7 +264,20 @@ inline put()
 						at = i + 1;
 						announced = mine
 					}
-					help();
+					/* It is certain; stay till it is
+					 * visible. step: complete */
+					do
+					:: help();
+#ifdef MUT_EXPELLED_IS_DONE
+					   expelled = false;
+#endif
+					   if
+					   :: expelled && CTL_IS_SEEN ->
+						expelled = false
+					   :: else -> break
+					   fi
+					od;
+					expelled = false;
 					break
 				:: else
 				fi
@@ -246,7 +286,7 @@ inline put()
 		fi
 	   fi
 	od;
-	/* Acknowledged. */
+	/* Acknowledged. step: acknowledge */
 	assert(linked[mine] && (gone[mine] || entry[0] == mine ||
 				entry[1] == mine
 #if SLOTS > 2
@@ -259,7 +299,7 @@ proctype writer() LIVING
 {
 	byte ops, key, mine, i, word, word_version, held, held_version;
 	byte sequence, at, announced;
-	bool won;
+	bool won, expelled;
 
 	do
 	:: ops < OPS ->
@@ -278,24 +318,28 @@ proctype writer() LIVING
 #ifdef REMOVE
 		:: atomic { won = false; i = 0 }
 		   do
-		   :: load_ctl();
+		   :: load_ctl(); /* step: remove */
 		      if
 		      :: at -> help()
 		      :: else
 		      fi;
-		      find(key);
 		      if
-		      :: i == SLOTS -> break
-		      :: else -> unlink();
+		      :: expelled -> expelled = false
+		      :: else ->
+			find(key);
 			if
-			:: won -> break
-			:: else
+			:: i == SLOTS -> break
+			:: else -> unlink();
+				if
+				:: won -> break
+				:: else
+				fi
 			fi
 		      fi
 		   od
 #endif
 #ifdef EVICT
-		:: i = 0; load_slot(0);
+		:: i = 0; load_slot(0); /* step: evict */
 		   if
 		   :: word -> unlink()
 		   :: else
@@ -321,9 +365,9 @@ proctype survivor()
 {
 	byte key, mine, i, word, word_version, held, held_version;
 	byte sequence, at, announced;
-	bool won;
+	bool won, expelled;
 
-	atomic {
+	atomic { /* step: survive */
 		over_and_out = true;
 		put();
 		load_ctl();

@@ -85,6 +85,7 @@ byte life[UNITS + 1]; /* the header's generation, raised when it is freed */
 
 inline commit()
 {
+	/* step: store-reaches-memory */
 	d_step {
 		if
 		:: pending_to[0] == TO_PIN -> pin = pending[0]
@@ -108,6 +109,7 @@ hidden byte i_b;
 
 inline flush()
 {
+	/* step: store-reaches-memory */
 	atomic {
 		do
 		:: n_pending -> commit()
@@ -118,6 +120,7 @@ inline flush()
 
 inline store(where, value)
 {
+	/* step: store */
 	atomic {
 		n_pending < 5;
 		pending_to[n_pending] = where;
@@ -132,6 +135,7 @@ inline store(where, value)
 /* The owner's own load of its pin: the youngest of its stores, else memory. */
 inline load_pin(p)
 {
+	/* step: look-at-pin */
 	d_step {
 		p = pin;
 		i_b = 0;
@@ -156,6 +160,7 @@ inline load_pin(p)
 
 active proctype store_buffer()
 {
+	/* step: store-reaches-memory */
 end:	do
 	:: atomic { n_pending -> commit() }
 	od
@@ -180,7 +185,7 @@ active proctype owner()
 again:
 	do
 	:: section < SECTIONS ->
-		/* larder_pin() */
+		/* step: pin */
 		section++;
 		now = epoch;
 		do
@@ -197,14 +202,14 @@ again:
 		od;
 		now = 0;
 		MAY_DIE;
-		atomic {
+		atomic { /* step: find */
 			unit = slot_unit;
 			version = slot_version;
 			was = life[unit]
 		}
 		if
 #ifdef COPY
-		:: torn = (life[unit] != was);
+		:: torn = (life[unit] != was); /* step: copy */
 		   load_pin(p);
 #ifndef MUT_NO_VALIDATION
 		   assert(p != mine || !torn); /* copied */
@@ -213,7 +218,7 @@ again:
 #endif
 #endif
 #ifdef LEASE
-		:: skip;
+		:: skip; /* step: lease */
 #ifdef MUT_HAZARD_LATE
 		   load_pin(p);
 #endif
@@ -238,7 +243,7 @@ again:
 		   store(TO_HAZARD, 0)
 #endif
 #ifdef WRITE
-		:: skip;
+		:: skip; /* step: hold-old */
 #ifndef MUT_NO_HAZARD
 		   store(TO_HAZARD, unit);
 #endif
@@ -250,7 +255,7 @@ again:
 		   if
 		   :: p == mine ->
 			/* A new unit: any that is free. Locked instructions
-			 * wait until the buffer is empty. */
+			 * wait until the buffer is empty. step: swap */
 			atomic {
 				n_pending == 0;
 				swapped = (slot_unit == unit && SAME_VERSION);
@@ -265,7 +270,7 @@ again:
 			MAY_DIE;
 			if
 			:: swapped ->
-				/* larder_slab_retire() */
+				/* step: retire */
 				r = epoch;
 				load_pin(p);
 				if
@@ -290,7 +295,7 @@ again:
 		   store(TO_HAZARD, 0)
 #endif
 		fi;
-		store(TO_PIN, 0);
+		store(TO_PIN, 0); /* step: unpin */
 		d_step {
 			mine = 0; p = 0; unit = 0; version = 0; was = 0; r = 0;
 			torn = false; swapped = false
@@ -300,7 +305,7 @@ again:
 	goto out;
 died:
 	/* What a dead thread had stored is in memory; the next owner clears the
-	 * slot before it uses it. */
+	 * slot before it uses it. step: clear-slot */
 	atomic {
 		n_pending == 0;
 		pin = 0;
@@ -318,11 +323,11 @@ out:	skip
 /* larder_epoch_advance() */
 inline advance()
 {
-	g = epoch;
+	g = epoch; /* step: load-epoch */
 #ifndef MUT_NO_M1
-	BARRIER;
+	BARRIER; /* step: first-barrier */
 #endif
-	p = pin;
+	p = pin; /* step: judge */
 	pass = true;
 	if
 	:: p == 0 || (p < EXPELLED && PIN_EPOCH(p) == g) -> skip
@@ -330,7 +335,7 @@ inline advance()
 	:: p && p < EXPELLED && PIN_EPOCH(p) != g ->
 		if
 		:: pass = false /* not stuck yet */
-		:: atomic {
+		:: atomic { /* step: expel */
 			if
 			:: pin == p ->
 				pin = p + EXPELLED;
@@ -350,7 +355,7 @@ inline advance()
 		:: else
 		fi;
 #elif !defined(MUT_NO_M2)
-		BARRIER;
+		BARRIER; /* step: second-barrier */
 #endif
 		now = pin;
 		if
@@ -362,7 +367,7 @@ inline advance()
 	fi;
 	if
 	:: pass ->
-		d_step {
+		d_step { /* step: advance */
 			if
 			:: epoch == g -> epoch++
 			:: else
@@ -378,6 +383,7 @@ inline advance()
 
 inline retire(which)
 {
+	/* step: retire */
 	d_step {
 		if
 		:: state[which] == LIVE && life[which] == generation ->
@@ -394,8 +400,14 @@ proctype reclaimer(byte puts; bool frees)
 	bool seen, pass, expeller;
 
 	do
+#ifdef MUT_STAMP_FIRST
+	:: r == 0 -> r = epoch /* step: put */
+#endif
 	:: atomic {
-		/* Put over what is there: a free unit is linked. */
+		/* Put over what is there: a free unit is linked. step: put */
+#ifdef MUT_STAMP_FIRST
+		r &&
+#endif
 		puts && (state[1] == FREE || state[2] == FREE);
 		puts--;
 		unit = (state[1] == FREE -> 1 : 2);
@@ -408,7 +420,9 @@ proctype reclaimer(byte puts; bool frees)
 	   }
 	   if
 	   :: old ->
+#ifndef MUT_STAMP_FIRST
 		r = epoch;
+#endif
 		retire(old)
 	   :: else
 	   fi;
@@ -416,7 +430,8 @@ proctype reclaimer(byte puts; bool frees)
 	:: tries < TRIES -> tries++; advance()
 	:: tries == TRIES -> break
 	:: frees ->
-		/* Whatever is ripe. The epoch first, then the hazards. */
+		/* Whatever is ripe. The epoch first, then the hazards.
+		 * step: look-at-hazards */
 #ifdef MUT_HAZARDS_FIRST
 		h = hazard;
 #endif
@@ -428,7 +443,7 @@ proctype reclaimer(byte puts; bool frees)
 		:: unit = 1
 		:: unit = 2
 		fi;
-		atomic {
+		atomic { /* step: free */
 			if
 			:: state[unit] == RETIRED && h != unit &&
 			   g >= stamp[unit] + DISTANCE ->
@@ -442,7 +457,7 @@ proctype reclaimer(byte puts; bool frees)
 		}
 #ifdef WRITE
 	:: atomic {
-		/* The sweep: LIVE, and in no group. */
+		/* LIVE, and in no group. step: sweep */
 		frees && state[1] == LIVE && slot_unit != 1;
 		generation = life[1]
 	   }

@@ -62,12 +62,14 @@ byte allocator, begun, ended, n_over, n_started, kills;
 
 inline unlock()
 {
+	/* step: unlock */
 	d_step { mutex = UNHELD; holds[_pid] = false }
 }
 
 /* Announcements are completed by anyone. */
 inline help()
 {
+	/* step: help */
 	d_step {
 		if
 		:: announced ->
@@ -82,6 +84,7 @@ inline help()
 /* A CAS of the header by somebody else than its owner. */
 inline finish(to)
 {
+	/* step: finish-orphan */
 	d_step {
 		if
 		:: state == ALLOC && alloc_generation == seen ->
@@ -95,6 +98,7 @@ inline finish(to)
 /* finish_orphan() of an ALLOC of generation @seen. */
 inline finish_orphan()
 {
+	/* step: finish-orphan */
 #ifndef MUT_NO_HELP
 	help();
 #endif
@@ -112,6 +116,7 @@ inline finish_orphan()
 /* larder_slab_recover_unit(): @g is the dead owner's generation. */
 inline recover_unit(g)
 {
+	/* step: recover-unit */
 	seen = alloc_generation;
 	if
 	:: state == ALLOC && seen == g -> finish_orphan()
@@ -124,16 +129,16 @@ proctype owner() provided(alive[_pid])
 	byte n;
 
 	begun++;
+	/* FREE -> ALLOC. step: allocate */
 	hazard_new = UNIT;
-	/* FREE -> ALLOC. */
 	d_step {
 		state = ALLOC;
 		alloc_generation = generation;
 		allocator = _pid
 	}
-	announced = true;
+	announced = true; /* step: announce */
 	help();
-	d_step {
+	d_step { /* step: publish */
 		if
 		:: state == ALLOC -> state = LIVE
 		:: else
@@ -141,9 +146,9 @@ proctype owner() provided(alive[_pid])
 	}
 	assert(mutex == HELD && hazard_new == UNIT); /* mine */
 	hazard_new = 0;
-	n = counter;
+	n = counter; /* step: count */
 	d_step { counter = n + 1; ended++ }
-	hazard_new = 0;
+	hazard_new = 0; /* step: release */
 	generation++;
 	unlock();
 	OVER
@@ -156,7 +161,7 @@ proctype recoverer() provided(alive[_pid])
 	bool is_linked;
 
 	do
-	:: atomic {
+	:: atomic { /* step: take-dead */
 #ifdef MUT_NO_LOCK
 		mutex == OWNER_DIED || holds[_pid]
 	   }
@@ -170,7 +175,7 @@ proctype recoverer() provided(alive[_pid])
 		holds[_pid] = true
 	   }
 #endif
-	   /* clean_slot() */
+	   /* step: clean */
 	   g = generation;
 	   unit = hazard_new;
 	   if
@@ -200,7 +205,7 @@ proctype claimant() provided(alive[_pid])
 	byte n, g, seen, unit;
 	bool is_linked;
 
-	atomic {
+	atomic { /* step: claim */
 		mutex != HELD;
 		mutex = HELD;
 		holds[_pid] = true
@@ -218,7 +223,8 @@ proctype claimant() provided(alive[_pid])
 	folded = n + counter;
 	counter = 0;
 #endif
-	baseline = counter;
+	baseline = counter; /* step: inherit */
+	/* step: identify */
 #ifdef MUT_GENERATION_KEPT
 	generation = g;
 #else
@@ -230,7 +236,7 @@ proctype claimant() provided(alive[_pid])
 	:: else
 	fi;
 #endif
-	/* An operation of its own. */
+	/* An operation of its own. step: count */
 	begun++;
 	hazard_new = OWN;
 	assert(mutex == HELD && (generation & 1));
@@ -240,7 +246,7 @@ proctype claimant() provided(alive[_pid])
 	assert(counter - baseline == 1); /* counted */
 	hazard_new = 0;
 #ifndef STAYS
-	generation++;
+	generation++; /* step: release */
 	unlock();
 #endif
 	OVER
@@ -250,11 +256,11 @@ proctype claimant() provided(alive[_pid])
 #ifdef REMOVE
 proctype remover() provided(alive[_pid])
 {
-	atomic {
+	atomic { /* step: unlink */
 		linked;
 		linked = false
 	}
-	/* larder_slab_retire(): from ALLOC too. */
+	/* From ALLOC too. step: retire */
 	d_step {
 		if
 		:: state == ALLOC || state == LIVE -> state = RETIRED
@@ -274,6 +280,7 @@ proctype remover() provided(alive[_pid])
 
 inline sweep()
 {
+	/* step: sweep */
 	help();
 	if
 	:: state == ALLOC ->
@@ -335,7 +342,7 @@ proctype killer()
 #endif
 			:: n_over == n_started -> break
 			fi;
-			kills++;
+			kills++; /* step: die */
 			alive[p] = false;
 			n_over++;
 			if
@@ -373,7 +380,7 @@ init
 		run sweeper(); n_started++
 #endif
 	}
-	/* Wherever they stand, or stopped: */
+	/* Wherever they stand, or stopped. step: last */
 	atomic {
 		(n_over == n_started || timeout);
 		if

@@ -82,6 +82,7 @@ byte users[OBJECTS], life[OBJECTS];
 
 inline set_hazard(p, u)
 {
+	/* step: set-hazard */
 #ifdef MUT_NO_HAZARD
 	skip
 #else
@@ -92,6 +93,7 @@ inline set_hazard(p, u)
 /* The advance, by anybody: passes, or expels who is pinned in the past. */
 inline advance()
 {
+	/* step: advance */
 	d_step {
 #ifndef MUT_NO_BARRIER
 		i_b = 0;
@@ -119,6 +121,7 @@ hidden byte i_b;
 /* CAS of a header from what was read: @state_seen, @generation_seen. */
 inline header_cas(p, u, new, new_extra)
 {
+	/* step: header-cas */
 	atomic {
 		COMMIT(p);
 		assert(!other_class); /* header */
@@ -141,6 +144,7 @@ inline header_cas(p, u, new, new_extra)
 
 inline load_header(u)
 {
+	/* step: load-header */
 	d_step {
 		seen = state[u];
 		seen_generation = generation[u];
@@ -150,12 +154,13 @@ inline load_header(u)
 
 inline pin_now(p)
 {
+	/* step: pin */
 	d_step { pin[p] = epoch; expelled[p] = false }
 }
 
 inline unpin(p)
 {
-	/* Behind the hazards in program order. */
+	/* Behind the hazards in program order. step: unpin */
 	d_step {
 		COMMIT(p);
 		pin[p] = 0
@@ -173,6 +178,7 @@ inline unpin(p)
  * after the epoch g. */
 inline free_ripe(p, u)
 {
+	/* step: free-ripe */
 	if
 	:: !held && seen == RETIRED && g >= seen_extra + GRACE ->
 		header_cas(p, u, FREE, 0)
@@ -183,6 +189,7 @@ inline free_ripe(p, u)
 /* BLOCKED -> FREE, DRAINING by p -> ACTIVE. */
 inline undo_drain(p)
 {
+	/* step: undo-drain */
 	u = 0;
 	do
 	:: u < OBJECTS ->
@@ -214,7 +221,8 @@ proctype worker(byte me)
 		:: u = 0
 		:: u = 1
 		fi;
-		/* [HAZ.2] for free_ripe(): the epoch, then the hazards. */
+		/* [HAZ.2] for free_ripe(): the epoch, then the hazards.
+		 * step: look-at-hazards */
 		g = epoch;
 		held = HELD(u);
 		pin_now(me);
@@ -227,6 +235,7 @@ proctype worker(byte me)
 		:: else
 		fi;
 #ifndef MUT_PAGE_FIRST
+		/* step: look-at-page */
 		won = !other_class && (page == ACTIVE || page == DRAINING);
 #endif
 		/* The page is of the class that the worker has in mind. */
@@ -236,7 +245,7 @@ proctype worker(byte me)
 		fi;
 		if
 #ifdef ALLOC_
-		:: load_header(u);
+		:: load_header(u); /* step: allocate */
 #ifndef MUT_PAGE_FIRST
 		   won = (page == ACTIVE && !other_class);
 #endif
@@ -249,10 +258,10 @@ proctype worker(byte me)
 				unpin(me);
 				load_header(u);
 				if
-				:: /* announced and published */
+				:: /* step: publish */
 				   linked[u] = true;
 				   header_cas(me, u, LIVE, 0)
-				:: /* larder_slab_abandon() */
+				:: /* step: abandon */
 				   header_cas(me, u, FREE, 0)
 				fi
 			:: else
@@ -261,7 +270,7 @@ proctype worker(byte me)
 		   fi
 #endif
 #ifdef EVICT
-		:: load_header(u);
+		:: load_header(u); /* step: evict */
 		   atomic {
 			won = linked[u] && !EXPELLED(me);
 			if
@@ -271,7 +280,7 @@ proctype worker(byte me)
 		   }
 		   if
 		   :: won ->
-			g = epoch;
+			g = epoch; /* step: retire */
 			if
 			:: !EXPELLED(me) -> header_cas(me, u, RETIRED, g)
 			:: else
@@ -287,7 +296,7 @@ proctype worker(byte me)
 		   fi
 #endif
 #ifdef LEASE
-		:: won = linked[u];
+		:: won = linked[u]; /* step: lease */
 		   was = life[u];
 		   /* Found; the hazard that counts is set now. */
 		   if
@@ -304,7 +313,7 @@ proctype worker(byte me)
 		   fi
 #endif
 #ifdef MEND
-		/* larder_page_mend(): only from the dead. */
+		/* Only from the dead. step: take-over */
 		:: stored[me] = NONE;
 		   unpin(me);
 		   atomic {
@@ -324,7 +333,7 @@ proctype worker(byte me)
 		   fi
 #endif
 		fi;
-over:
+over:	/* step: leave */
 		stored[me] = NONE;
 		unpin(me);
 		d_step {
@@ -353,7 +362,7 @@ proctype drainer()
 	mtype seen;
 	bool won, held, all, mortal = MORTAL;
 
-	atomic {
+	atomic { /* step: begin-drain */
 		won = (page == ACTIVE && !other_class);
 		if
 		:: won -> page = DRAINING; page_owner = ME
@@ -364,7 +373,7 @@ proctype drainer()
 	:: passes < PASSES ->
 		passes++;
 		MAY_DIE;
-		g = epoch;
+		g = epoch; /* step: block */
 		u = 0;
 		all = true;
 		do
@@ -411,7 +420,7 @@ proctype drainer()
 		:: all -> break
 		:: else
 		fi;
-		/* larder_grace() */
+		/* step: grace */
 		start = epoch;
 		do
 		:: epoch < start + GRACE -> advance()
@@ -423,13 +432,14 @@ proctype drainer()
 	if
 	:: all ->
 #ifndef MUT_RETYPE_EAGER
-		start = epoch;
+		start = epoch; /* step: grace */
 		do
 		:: epoch < start + GRACE -> advance()
 		:: else -> break
 		od;
 #endif
 #ifndef MUT_NO_HAZARD_LOOK
+		/* step: look-for-hazards */
 		if
 		:: HELD(0) -> all = false
 		:: else
@@ -444,7 +454,7 @@ proctype drainer()
 	fi;
 	if
 	:: all ->
-		/* finish_drain(), open_page() */
+		/* step: finish-drain */
 		atomic {
 			/* empty */
 			assert(state[0] == BLOCKED && state[1] == BLOCKED);
@@ -456,7 +466,7 @@ proctype drainer()
 			state[0] = FREE; generation[0] = 0; extra[0] = 0;
 			state[1] = FREE; generation[1] = 0; extra[1] = 0
 		}
-		page = ACTIVE
+		page = ACTIVE /* step: open */
 	:: else -> undo_drain(ME)
 	fi;
 out:	skip
