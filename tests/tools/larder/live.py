@@ -133,6 +133,46 @@ def copy_of_a_live_file(tool):
         tool.run("destroy", copy)
 
 
+def copies_of_what_is_live_copied_or_repaired(tool):
+    """Every valid entry comes along, whatever state its segment is in."""
+    s, file = tool.fresh(), tool.path("file")
+    for i in range(20):
+        tool.run("put", s, f"a-key-{i:02}", f"v{i}", "--tag", f"t{i}", "--ttl",
+                 "1h", "--cost", "7ms")
+    tool.run("put", s, "no-limit", "v", "--negative")
+    tool.run("put", s, "invalid", "v", "--tag", "gone")
+    tool.run("invalidate", s, "--tag", "gone")
+    with Holder(s, "attach") as holder:
+        holder.stop()
+        shutil.copy(s, file)
+        bad = bytearray(open(file, "rb").read())
+        bad[bad.index(b"a-key-07")] ^= 1
+        with open(tool.path("bad"), "wb") as f:
+            f.write(bad)
+        true(tool.json("check", tool.path("bad"), expect=3)["damage"] > 0,
+             "it is damaged")
+        tool.run("repair", tool.path("bad"))
+        tool.run("check", tool.path("bad"))
+        for old, lost in (s, []), (file, []), (tool.path("bad"), [7]):
+            for size in "2M", "8M":
+                new = tool.path("new")
+                told = tool.json("copy", old, new, "--size", size)
+                equal((told["copied"], told["skipped"]), (21 - len(lost), 0),
+                      f"{old} at {size}")
+                for i in range(20):
+                    key = f"a-key-{i:02}"
+                    if i in lost:
+                        tool.run("get", new, key, expect=1)
+                        continue
+                    equal(tool.run("get", new, key), b"v%d" % i, key)
+                    known = tool.json("get", new, key, "--info")
+                    equal(known["tags"], [f"t{i}"], "tags")
+                    true(3500000 < known["ttl_left_ms"] <= 3600000, "time")
+                tool.run("get", new, "invalid", expect=1)
+                tool.run("check", new)
+                os.unlink(new)
+
+
 def check_beside_writers(tool):
     """What looks wrong for a moment is never called damage."""
     s = tool.fresh()
@@ -194,4 +234,5 @@ def damaged_files(tool):
 
 main([workers_are_named, looking_takes_no_slot, read_only_file,
       flights_are_shown, destroy_and_repair_refuse, copy_of_a_live_file,
+      copies_of_what_is_live_copied_or_repaired,
       check_beside_writers, damaged_files])
