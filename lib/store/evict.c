@@ -16,7 +16,6 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "cache/fresh.h"
 #include "store/ghost.h"
 #include "store/index.h"
 #include "store/page.h"

@@ -33,13 +33,15 @@ def includes(house, name):
                match.group(1), match.group(2))
 
 
-def granted(exceptions, name, own):
+def granted(exceptions, name, own, used):
     short = name[len("lib/"):]
-    return any(fnmatch.fnmatchcase(short, who) and own == what
-               for who, what in exceptions)
+    found = [(who, what) for who, what in exceptions
+             if fnmatch.fnmatchcase(short, who) and own == what]
+    used.update(found)
+    return bool(found)
 
 
-def check_library(house, name, exceptions):
+def check_library(house, name, exceptions, used):
     folder = name.split("/")[1]
     for line, own, system in includes(house, name):
         if folder == "router":
@@ -60,7 +62,7 @@ def check_library(house, name, exceptions):
         if folder not in LAYERS:
             house.breach(name, line, f"{folder} is no layer")
         elif LAYERS.index(target) > LAYERS.index(folder) and \
-                not granted(exceptions, name, own):
+                not granted(exceptions, name, own, used):
             house.breach(name, line, f"{folder} includes {own}, which is "
                          f"above it and no exception in lib/DESIGN.md")
 
@@ -83,8 +85,12 @@ def main():
     library = house.files(".c", ".h", under=("lib/",))
     programs = house.files(".c", ".h", under=("tools/",))
     exceptions = house.exceptions("includes")
+    used = set()
     for name in library:
-        check_library(house, name, exceptions)
+        check_library(house, name, exceptions, used)
+    for who, what in sorted(set(exceptions) - used):
+        house.breach("lib/DESIGN.md", 1, f"nobody needs the exception that "
+                     f"{who} includes {what}")
     for name in programs:
         check_program(house, name)
     for name in house.files(".c", ".h", under=("include/",)):
