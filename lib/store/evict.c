@@ -245,30 +245,41 @@ static void forget_mark(struct worker *w, atomic_u64 *bits, atomic_u64 *n,
 	}
 }
 
+/* Of x > 0, in 256ths; linear between powers of two. */
+static unsigned log2_256(uint64_t x)
+{
+	unsigned n = 63 - (unsigned)__builtin_clzll(x);
+
+	return n * 256 + ((n < 8 ? x << (8 - n) : x >> (n - 8)) & 255);
+}
+
 /*
  * What is dear for its bytes stays longer: it goes at a visit with a chance of
  * typical cost to its own, so that the rounds it gets are in proportion (what
  * GreedyDual, Young 1994, does with a clock of costs), but 1 in 16 at least: it
- * gets old, and goes. Typical is the median of what the hands met; the memory
- * is private: an estimate.
+ * gets old, and goes. Typical is the geometric mean of what the hands met: an
+ * arithmetic one is what a few dear ones make it, and of two kinds, one cheap
+ * and one dear, a median would be either. The memory is private: an estimate.
  */
 static bool spare_for_cost(struct worker *w, const struct candidate *c)
 {
-	static __thread uint64_t typical; /* ns per KiB, times 16 */
-	uint64_t per_kib, draw;
+	static __thread uint64_t typical; /* log2_256() times 64; 0: unknown */
+	uint64_t per_kib, own, draw, above;
 
 	if (w->s->sb->policy != LARDER_POLICY_COST || !c->v.cost_ns)
 		return false;
-	per_kib = c->v.cost_ns / ((c->v.n_value + c->v.n_key) / 1024 + 1) * 16;
-	/* Towards the median: a mean is what a few dear ones make it. */
+	per_kib = c->v.cost_ns / ((c->v.n_value + c->v.n_key) / 1024 + 1);
+	own = log2_256(max_u64(per_kib, 2));
 	if (!typical)
-		typical = per_kib;
-	else if (per_kib > typical)
-		typical += typical / 64 + 1;
-	else
-		typical -= typical / 64;
+		typical = own * 64;
+	typical = typical - typical / 64 + own;
+	if (own <= typical / 64)
+		return false;
+	above = own - typical / 64;
 	draw = random_next(&w->random) % 4096;
-	return draw >= 256 && draw * (per_kib / 4096) >= typical;
+	return draw >= 256 &&
+	       (above >= 4 * 256 ||
+		draw >= (4096 >> above / 256) * (512 - above % 256) / 512);
 }
 
 /* Leased units, sorted: evicting them would lose entries and free nothing. */
@@ -531,7 +542,7 @@ bool larder_evict_remembered(struct worker *w, uint64_t hash, unsigned class)
 		share = SHARE_START;
 	if (age >= 0 && age <= RECENT_AGE)
 		share += SHARE_STEP;
-	else if (larder_ghost_main_take(s, hash, class) >= 0)
+	else if (larder_ghost_main_take(s, hash, class))
 		share -= SHARE_STEP;
 	store_relaxed(&pool->target, clamp_u64(share, SHARE_MIN, SHARE_MAX));
 	return age >= 0;

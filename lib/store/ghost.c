@@ -2,7 +2,12 @@
 /* See ghost.h. Two tables of one shape: evicted from probation, from main. */
 #include "store/ghost.h"
 
-enum { AGES = 64 };
+/*
+ * In 64ths of the live entries. A set forgets its oldest when a ninth comes, so
+ * with as many entries as planned half of the ghosts outlive 64 and few 96; the
+ * limit is for a segment that holds fewer than planned.
+ */
+enum { AGES = 64, FORGOTTEN_AGE = 96 };
 
 /* The ghost's clock: probation evictions in 64ths of the planned entries. */
 static uint8_t now(const struct segment *s)
@@ -47,19 +52,14 @@ static void add(struct segment *s, struct ghost_bucket *b, uint16_t fp)
 	store_relaxed(&b->fingerprint[victim], fp);
 }
 
-static int take(struct segment *s, struct ghost_bucket *b, uint16_t fp)
+/* The stamp of the ghost, which is forgotten; -1: there is none. */
+static int take(struct ghost_bucket *b, uint16_t fp)
 {
-	uint64_t live = max_u64(load_relaxed(&s->hot->n_entries), 1);
-	uint64_t age;
-
 	for (unsigned i = 0; i < GHOST_WAYS; i++) {
 		if (load_relaxed(&b->fingerprint[i]) != fp)
 			continue;
-		age = (uint8_t)(now(s) - load_relaxed(&b->stamp[i]));
 		store_relaxed(&b->fingerprint[i], 0);
-		/* In 64ths of what is live, which may be fewer than planned. */
-		age = age * s->sb->ghost_entries / live;
-		return age > AGES ? -1 : (int)age;
+		return load_relaxed(&b->stamp[i]);
 	}
 	return -1;
 }
@@ -78,12 +78,24 @@ void larder_ghost_main_add(struct segment *s, uint64_t hash, unsigned class)
 
 int larder_ghost_take(struct segment *s, uint64_t hash, unsigned class)
 {
-	return take(s, bucket(s->ghost, s->sb->n_ghost_buckets, hash),
-		    fingerprint(hash, class));
+	uint64_t live = max_u64(load_relaxed(&s->hot->n_entries), 1), age;
+	int stamp = take(bucket(s->ghost, s->sb->n_ghost_buckets, hash),
+			 fingerprint(hash, class));
+
+	if (stamp < 0)
+		return -1;
+	/* In 64ths of what is live, which may be fewer than planned. */
+	age = (uint8_t)(now(s) - stamp) * s->sb->ghost_entries / live;
+	return age > FORGOTTEN_AGE ? -1 : (int)age;
 }
 
-int larder_ghost_main_take(struct segment *s, uint64_t hash, unsigned class)
+/*
+ * Whatever its age: the clock counts evictions from probation, and where main
+ * is seldom swept many of those pass between two evictions from it. Without the
+ * old ones too few would speak against a growing probation.
+ */
+bool larder_ghost_main_take(struct segment *s, uint64_t hash, unsigned class)
 {
-	return take(s, bucket(s->ghost_main, s->sb->n_ghost_main_buckets, hash),
-		    fingerprint(hash, class));
+	return take(bucket(s->ghost_main, s->sb->n_ghost_main_buckets, hash),
+		    fingerprint(hash, class)) >= 0;
 }

@@ -16,8 +16,10 @@ void larder_ghost_add(struct segment *s, uint64_t hash, unsigned class);
 void larder_ghost_main_add(struct segment *s, uint64_t hash, unsigned class);
 
 /* Forget and tell: the age in 64ths of the live entries, or -1. What is older
- * than the live entries are many counts as forgotten. */
+ * than one and a half times the live entries counts as forgotten. */
 int larder_ghost_take(struct segment *s, uint64_t hash, unsigned class);
-int larder_ghost_main_take(struct segment *s, uint64_t hash, unsigned class);
+
+/* Forget and tell: was it there? */
+bool larder_ghost_main_take(struct segment *s, uint64_t hash, unsigned class);
 
 #endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who goes and who is remembered, in one process on a clock that stands still:
+ * ghosts and their ages, references, expired entries before all others, pages
+ * to the size class that misses them, dear entries longer than cheap ones.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/cache.h"
+#include "store/ghost.h"
+
+enum { ENTRIES = 4096, VALUE_MOST = 2048 };
+
+struct fixture {
+	struct larder *h;
+	struct segment *s;
+};
+
+static uint64_t began_ms, passed_ms;
+
+static uint64_t standing_clock(void)
+{
+	return began_ms + passed_ms;
+}
+
+static struct fixture fixture_open(uint64_t bytes, uint64_t max_entries,
+				   uint32_t policy)
+{
+	const struct larder_create_options create = {
+		.size_of = sizeof create,
+		.bytes = bytes,
+		.max_entries = max_entries,
+		.entry_hint = 64,
+		.policy = policy,
+		.n_slots = 64,
+	};
+	struct fixture f;
+	int fd, error;
+
+	began_ms = larder_clock_ms();
+	larder_clock_replace(standing_clock);
+	cr_assert_eq(larder_create_fd(&create, &fd), 0);
+	cr_assert_eq(larder_open_fd(fd, NULL, &f.h), 0);
+	close(fd);
+	f.s = worker_of(f.h, &error)->s;
+	return f;
+}
+
+static void fixture_close(struct fixture *f)
+{
+	larder_close(f->h);
+	larder_clock_replace(NULL);
+}
+
+static void put(struct fixture *f, uint64_t key, size_t n_value,
+		uint64_t ttl_ms, uint64_t cost_ns)
+{
+	static const char value[VALUE_MOST];
+	const struct larder_put_options o = {
+		.size_of = sizeof o,
+		.ttl_ms = ttl_ms,
+		.cost_ns = cost_ns,
+	};
+
+	cr_assert_eq(larder_put(f->h, &key, sizeof key, value, n_value, &o),
+		     LARDER_OK);
+}
+
+static bool get(struct fixture *f, uint64_t key)
+{
+	char value[VALUE_MOST];
+
+	return larder_get(f->h, &key, sizeof key, value, sizeof value, NULL) ==
+	       LARDER_OK;
+}
+
+static uint64_t counted(struct fixture *f, enum counter which)
+{
+	uint64_t counters[COUNTER_NONE];
+
+	larder_counters(f->h, counters, COUNTER_NONE);
+	return counters[which];
+}
+
+/* Of the keys from @first on, how many are there? References rise. */
+static unsigned present(struct fixture *f, uint64_t first, unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		found += get(f, first + i);
+	return found;
+}
+
+/* ------------------------------------------------------------------ */
+
+static uint64_t hash_of(uint64_t i)
+{
+	return (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+Test(ghosts, are_found_once_and_by_their_class_only)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+
+	larder_ghost_add(f.s, hash_of(1), 3);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(1), 4), -1);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(1), 3), 0);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(1), 3), -1);
+	larder_ghost_main_add(f.s, hash_of(2), 3);
+	cr_expect_not(larder_ghost_main_take(f.s, hash_of(2), 4));
+	cr_expect(larder_ghost_main_take(f.s, hash_of(2), 3));
+	cr_expect_not(larder_ghost_main_take(f.s, hash_of(2), 3));
+	fixture_close(&f);
+}
+
+Test(ghosts, of_probation_are_forgotten_by_age_and_those_of_main_are_not)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+
+	store_relaxed(&f.s->hot->n_entries, ENTRIES);
+	for (uint64_t i = 0; i < 3; i++)
+		larder_ghost_add(f.s, hash_of(i), 0);
+	larder_ghost_main_add(f.s, hash_of(9), 0);
+	store_relaxed(&f.s->hot->evicted, ENTRIES / 2);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(0), 0), 32);
+	/* Half of an even stream of evictions outlives as many as are live. */
+	store_relaxed(&f.s->hot->evicted, ENTRIES * 5 / 4);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(1), 0), 80);
+	store_relaxed(&f.s->hot->evicted, ENTRIES * 7 / 4);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(2), 0), -1);
+	cr_expect(larder_ghost_main_take(f.s, hash_of(9), 0));
+	fixture_close(&f);
+}
+
+Test(ghosts, age_by_the_live_entries_where_fewer_live_than_were_planned)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+
+	store_relaxed(&f.s->hot->n_entries, ENTRIES / 2);
+	larder_ghost_add(f.s, hash_of(0), 0);
+	larder_ghost_add(f.s, hash_of(1), 0);
+	store_relaxed(&f.s->hot->evicted, ENTRIES / 2);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(0), 0), 64);
+	store_relaxed(&f.s->hot->evicted, ENTRIES);
+	cr_expect_eq(larder_ghost_take(f.s, hash_of(1), 0), -1);
+	fixture_close(&f);
+}
+
+/* ------------------------------------------------------------------ */
+
+Test(hands, take_what_nobody_asked_for_and_remember_it)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		put(&f, i, 8, 0, 0);
+	for (unsigned round = 0; round < 3; round++)
+		cr_assert_geq(present(&f, 0, ENTRIES / 2), ENTRIES * 48 / 100);
+	for (uint64_t i = 0; i < ENTRIES / 4; i++)
+		put(&f, 100000 + i, 8, 0, 0);
+	/* A few go because their group of the index is full. */
+	cr_expect_geq(present(&f, 0, ENTRIES / 2), ENTRIES * 47 / 100);
+	cr_expect_leq(present(&f, ENTRIES / 2, ENTRIES / 2),
+		      ENTRIES * 30 / 100);
+	cr_expect_eq(counted(&f, COUNTER_GHOST_HITS), 0);
+	for (uint64_t i = ENTRIES / 2; i < ENTRIES; i++)
+		if (!get(&f, i))
+			put(&f, i, 8, 0, 0);
+	cr_expect_geq(counted(&f, COUNTER_GHOST_HITS), ENTRIES / 8);
+	fixture_close(&f);
+}
+
+Test(hands, take_what_expired_whatever_its_references)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		put(&f, i, 8, i % 2 ? 1000 : 0, 0);
+	for (unsigned round = 0; round < 3; round++)
+		present(&f, 0, ENTRIES);
+	passed_ms = 2000;
+	for (uint64_t i = 0; i < ENTRIES / 8; i++)
+		put(&f, 100000 + i, 8, 0, 0);
+	cr_expect_geq(counted(&f, COUNTER_EXPIRATIONS), ENTRIES / 12);
+	fixture_close(&f);
+}
+
+Test(sweeps, free_what_expired_so_that_nothing_else_has_to_go)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+	uint64_t evicted;
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		put(&f, i, 8, i % 2 ? 1000 : 0, 0);
+	passed_ms = 2000;
+	for (unsigned i = 0; i < 64; i++)
+		cr_assert_eq(larder_maintain(f.h, 0), 0);
+	cr_expect_geq(counted(&f, COUNTER_EXPIRATIONS), ENTRIES * 48 / 100);
+	evicted = counted(&f, COUNTER_EVICTIONS) -
+		  counted(&f, COUNTER_EVICTIONS_CONFLICT);
+	for (uint64_t i = 0; i < ENTRIES / 4; i++)
+		put(&f, 100000 + i, 8, 0, 0);
+	cr_expect_eq(counted(&f, COUNTER_EVICTIONS) -
+			     counted(&f, COUNTER_EVICTIONS_CONFLICT),
+		     evicted);
+	fixture_close(&f);
+}
+
+/* Small values fill the memory; then larger ones are asked for in a circle that
+ * the one page they get cannot hold. */
+Test(mover, gives_pages_to_the_class_whose_evicted_keys_come_back)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+	unsigned class =
+		larder_slab_class(f.s, ENTRY_FIXED + sizeof(uint64_t) + 1500);
+	uint64_t pages, rng = 7;
+	unsigned hits[2] = {0};
+
+	for (uint64_t i = 0; i < 100000; i++)
+		put(&f, 1000000 + i, 8, 0, 0);
+	pages = load_relaxed(&f.s->pools[class].n_pages);
+	for (unsigned r = 0; r < 40000; r++) {
+		uint64_t key = random_next(&rng) % 800;
+
+		if (get(&f, key))
+			hits[r >= 20000]++;
+		else
+			put(&f, key, 1500, 0, 0);
+		if (r % 100 == 0)
+			larder_maintain(f.h, 0);
+	}
+	cr_expect_gt(counted(&f, COUNTER_PAGES_MOVED), 8);
+	cr_expect_gt(load_relaxed(&f.s->pools[class].n_pages), pages + 8);
+	cr_expect_gt(hits[1], 15000, "%u, %u", hits[0], hits[1]);
+	fixture_close(&f);
+}
+
+Test(cost, what_was_dear_outlives_what_was_cheap)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, LARDER_POLICY_COST);
+	unsigned n_dear = 0, n_cheap = 0;
+
+	for (uint64_t i = 0; i < 3 * ENTRIES; i++)
+		put(&f, i, 8, 0, i % 2 ? 50000000 : 1000000);
+	for (uint64_t i = 0; i < 3 * ENTRIES; i++)
+		*(i % 2 ? &n_dear : &n_cheap) += get(&f, i);
+	cr_expect_gt(n_dear, n_cheap * 3 / 2, "%u, %u", n_dear, n_cheap);
+	fixture_close(&f);
+}
