@@ -228,3 +228,19 @@ uint64_t process_bytes(pid_t pid)
 	fclose(file);
 	return (uint64_t)kib << 10;
 }
+
+uint64_t own_bytes(void)
+{
+	char line[128];
+	unsigned long kib, total = 0;
+	FILE *file = fopen("/proc/self/status", "re");
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof line, file))
+		if (sscanf(line, "RssAnon: %lu kB", &kib) == 1 ||
+		    sscanf(line, "RssShmem: %lu kB", &kib) == 1)
+			total += kib;
+	fclose(file);
+	return (uint64_t)total << 10;
+}

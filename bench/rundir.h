@@ -46,4 +46,7 @@ int socket_connect(const char *path);
 /* Resident bytes of a process: private ones and its share of the rest. */
 uint64_t process_bytes(pid_t pid);
 
+/* Resident bytes of this process that no file holds, shared ones in full. */
+uint64_t own_bytes(void);
+
 #endif

@@ -6,7 +6,6 @@
 #define _LGPL_SOURCE
 #define RCU_MEMBARRIER
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +14,7 @@
 #include <xxhash.h>
 
 #include "peer.h"
+#include "rundir.h"
 
 struct node {
 	struct cds_lfht_node link;
@@ -29,21 +29,6 @@ struct shared_rculfhash {
 	uint64_t n_bytes_before;
 };
 
-static uint64_t private_bytes(void)
-{
-	char line[128];
-	unsigned long kib, total = 0;
-	FILE *file = fopen("/proc/self/status", "re");
-
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof line, file))
-		if (sscanf(line, "RssAnon: %lu kB", &kib) == 1)
-			total = kib;
-	fclose(file);
-	return (uint64_t)total << 10;
-}
-
 static size_t value_at(uint32_t n_key)
 {
 	return (n_key + 7) & ~(size_t)7;
@@ -56,7 +41,7 @@ static int rculfhash_open(const struct bench_plan *plan, void **shared)
 
 	while (n_buckets < plan->n_keys)
 		n_buckets *= 2;
-	s->n_bytes_before = private_bytes();
+	s->n_bytes_before = own_bytes();
 	urcu_memb_register_thread();
 	s->table = cds_lfht_new_flavor(n_buckets, n_buckets, 0, 0,
 				       &urcu_memb_flavor, NULL);
@@ -148,7 +133,7 @@ static uint64_t rculfhash_memory(void *shared)
 {
 	const struct shared_rculfhash *s = shared;
 
-	return private_bytes() - s->n_bytes_before;
+	return own_bytes() - s->n_bytes_before;
 }
 
 static void rculfhash_close(void *shared)
