@@ -325,7 +325,6 @@ static bool turn(struct run *r)
 	struct worker_cell *cell = r->cell;
 	struct counts before;
 	uint64_t begun, n_ops, n_gets, n_misses;
-	unsigned phase;
 	bool fine = true;
 
 	if (area->role[r->w->index] == ROLE_SWEEP)
@@ -342,10 +341,12 @@ static bool turn(struct run *r)
 	zero_counts(cell);
 	counters_read(&r->counters, &before);
 	begun = bench_now_ns();
+	/* A round at least, whoever kept it from the processor meanwhile. */
+	do
+		fine = fine && round_counted(r);
 	while (fine &&
 	       atomic_load_explicit(&area->phase, memory_order_relaxed) ==
-		       PHASE_COUNT)
-		fine = round_counted(r);
+		       PHASE_COUNT);
 	cell->ns = bench_now_ns() - begun;
 	counters_since(&r->counters, &before, &cell->counts);
 	n_ops = cell->n_ops;
@@ -359,10 +360,11 @@ static bool turn(struct run *r)
 	if (!r->sample_every)
 		r->sample_every = 1;
 	r->until_sample = r->sample_every;
-	while (fine && (phase = atomic_load_explicit(&area->phase,
-						     memory_order_relaxed)) ==
-			       PHASE_SAMPLE)
-		fine = round_sampled(r);
+	do
+		fine = fine && round_sampled(r);
+	while (fine &&
+	       atomic_load_explicit(&area->phase, memory_order_relaxed) ==
+		       PHASE_SAMPLE);
 	cell->n_ops = n_ops;
 	cell->n_gets = n_gets;
 	cell->n_misses = n_misses;

@@ -5,6 +5,7 @@ whole, and what makes no sense is refused by name. Nothing here looks at how
 fast anything was."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from xml.etree import ElementTree
 from running import BENCH, bench, figures, run
 
 FOLDER = Path(tempfile.mkdtemp())
+PEERS = Path(__file__).resolve().parents[2] / "bench" / "peers"
 TINY = ("--keys", "2k", "--seconds", "0.02", "--sample-seconds", "0.02",
         "--repeats", "2")
 
@@ -93,6 +95,26 @@ def routing_is_measured_and_its_totals_agree():
     assert "10y5" in bench("assign", "10y5", status=2)
 
 
+def caches_of_other_runtimes_are_measured_where_they_are():
+    for script in sorted(PEERS.glob("*.py")):
+        if not os.access(script, os.X_OK):
+            continue  # what they share
+        tiny = ("--keys", "500", "--seconds", "0.02", "--repeats", "2")
+        done = subprocess.run([sys.executable, "-B", script, *tiny],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode == 77:
+            print("SKIP", script.name, done.stderr.strip())
+            continue
+        assert done.returncode == 0, (script.name, done.stderr)
+        s = json.loads(done.stdout)["systems"][0]
+        assert s["mops"] > 0 and s["memory_bytes"] > 500 * 256, s["name"]
+        assert s["get_ns"]["p50"] <= s["get_ns"]["p99"] <= s["get_ns"]["p999"]
+        assert [r["mops"] > 0 for r in s["repeats"]] == [True, True]
+        done = subprocess.run([sys.executable, "-B", script, "--mix", "1"],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "GETS:PUTS" in done.stderr
+
+
 def reports_can_be_compared():
     a, b = FOLDER / "a.json", FOLDER / "b.json"
     a.write_text(bench("compare", "--systems", "larder", *TINY, "--json"))
@@ -149,6 +171,7 @@ def an_interrupted_run_leaves_nothing():
 TESTS = [every_system_runs_and_reports, all_kinds_of_work_run,
          ratios_are_of_the_same_repeats, tables_and_pictures_are_whole,
          the_others_report_too, routing_is_measured_and_its_totals_agree,
+         caches_of_other_runtimes_are_measured_where_they_are,
          reports_can_be_compared, wrong_usage_is_said_so,
          an_interrupted_run_leaves_nothing]
 
