@@ -591,3 +591,42 @@ void larder_evict_balance(struct worker *w)
 	    poor_hits > 4 && poor_rate * 2 > rich_rate * 3)
 		larder_page_move(w, rich, poor);
 }
+
+/* ------------------------------------------------------------------ */
+
+/* What some pages hold, by the hands' marks. */
+static uint32_t worth_of(const struct segment *s, uint32_t page,
+			 uint32_t n_pages)
+{
+	enum { MAIN_TO_PROBATION = 4 };
+	uint32_t from = page_first_unit(s, page) / 64, worth = 0;
+
+	for (uint32_t i = 0; i < n_pages * (page_units(s) / 64); i++) {
+		uint64_t main = load_relaxed(&s->main_bits[from + i]);
+		uint64_t probation = load_relaxed(&s->probation_bits[from + i]);
+
+		worth += (uint32_t)__builtin_popcountll(main) *
+				 MAIN_TO_PROBATION +
+			 (uint32_t)__builtin_popcountll(probation);
+	}
+	return worth;
+}
+
+uint32_t larder_evict_window(struct worker *w, uint32_t n_pages)
+{
+	enum { WINDOWS = 32, ANY_ONE_IN = 16 };
+	uint32_t n_starts = w->s->n_pages - n_pages + 1;
+	uint32_t best = 0, least = UINT32_MAX;
+	uint32_t n = random_next(&w->random) % ANY_ONE_IN ? WINDOWS : 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t from = (uint32_t)(random_next(&w->random) % n_starts);
+		uint32_t worth = worth_of(w->s, from, n_pages);
+
+		if (worth < least) {
+			least = worth;
+			best = from;
+		}
+	}
+	return best;
+}

@@ -618,15 +618,17 @@ bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head)
 	}
 	if (!evict)
 		return false;
+	/* The best one may be leased: then one after the other. */
+	from = larder_evict_window(w, n);
 	last_start = s->n_pages - n;
-	from = (uint32_t)(random_next(&w->random) % (last_start + 1));
 	for (uint32_t tries = 0; tries < 16; tries++) {
 		if (take_window(w, from, n)) {
 			*head = from;
 			join_run(w, from, n);
 			return true;
 		}
-		from = from + n <= last_start
+		from = tries < 3 ? larder_evict_window(w, n)
+		       : from + n <= last_start
 			       ? from + n
 			       : (from + 1 + tries) % (last_start + 1);
 	}

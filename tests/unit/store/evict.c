@@ -12,7 +12,7 @@
 #include "cache/cache.h"
 #include "store/ghost.h"
 
-enum { ENTRIES = 4096, VALUE_MOST = 2048 };
+enum { ENTRIES = 4096, VALUE_MOST = 65536 };
 
 struct fixture {
 	struct larder *h;
@@ -236,6 +236,24 @@ Test(mover, gives_pages_to_the_class_whose_evicted_keys_come_back)
 	cr_expect_gt(counted(&f, COUNTER_PAGES_MOVED), 8);
 	cr_expect_gt(load_relaxed(&f.s->pools[class].n_pages), pages + 8);
 	cr_expect_gt(hits[1], 15000, "%u, %u", hits[0], hits[1]);
+	fixture_close(&f);
+}
+
+/* New large values come without end; each could be had at the price of whole
+ * pages of small ones, or of an older large one. */
+Test(runs, displace_each_other_rather_than_pages_of_small_ones)
+{
+	enum { SMALL = 100000, LARGE = 1000 };
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+	unsigned before, after;
+
+	for (uint64_t i = 0; i < SMALL; i++)
+		put(&f, LARGE + i, 8, 0, 0);
+	before = present(&f, LARGE, SMALL);
+	for (uint64_t i = 0; i < LARGE; i++)
+		put(&f, i, 40000, 0, 0);
+	after = present(&f, LARGE, SMALL);
+	cr_expect_gt(after, before / 8, "%u of %u", after, before);
 	fixture_close(&f);
 }
 
