@@ -60,6 +60,8 @@ struct bench_plan {
 	unsigned pipeline; /* of pipelined peers where batch is 1 */
 	bool first_alone;  /* worker 0 shares no processor */
 	unsigned work;	   /* instructions of other work before each call */
+	uint64_t
+		cache_bytes; /* what a cache may have; 0: what the data needs */
 };
 
 static inline unsigned bench_n_workers(const struct bench_plan *plan)

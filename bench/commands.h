@@ -14,6 +14,7 @@ int bench_freshness(int argc, char **argv);
 int bench_router(int argc, char **argv);
 int bench_assign(int argc, char **argv);
 int bench_trace(int argc, char **argv);
+int bench_bytes(int argc, char **argv);
 int bench_costs(int argc, char **argv);
 int bench_diff(int argc, char **argv);
 

@@ -33,6 +33,8 @@ static const struct subcommand {
 #ifdef BENCH_TRACE
 	{"trace", bench_trace,
 	 "miss ratios of recorded requests, beside other policies"},
+	{"bytes", bench_bytes,
+	 "misses with mixed sizes, beside memcached with the same bytes"},
 	{"costs", bench_costs,
 	 "computing time saved where results cost differently"},
 #endif

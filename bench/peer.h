@@ -22,6 +22,7 @@ enum peer_flags {
 	PEER_PIPELINED = 1u << 1, /* always many keys a call */
 	PEER_TEARS = 1u << 2,	  /* readers are not protected from writers */
 	PEER_SURVIVES = 1u << 3,  /* a worker may be killed at any time */
+	PEER_BOUNDED = 1u << 4,	  /* heeds the plan's cache_bytes */
 };
 
 /* The id is for the floor, which looks nothing up. */

@@ -3,6 +3,9 @@
  * Keys, values and streams of operations.
  */
 #include "workload.h"
+#ifdef BENCH_TRACE
+#include "trace/trace.h"
+#endif
 
 #include <errno.h>
 #include <jansson.h>
@@ -331,6 +334,30 @@ static uint32_t id_of(struct id_table *t, const char *key, size_t n_key)
 	return t->n++;
 }
 
+/* Any format of recorded requests, where they can be read. */
+static bool recorded_load(const char *path, struct bench_plan *plan, bool *fine)
+{
+#ifdef BENCH_TRACE
+	struct trace trace;
+
+	if (!trace_is_known(path))
+		return false;
+	*fine = trace_read(path, NULL, plan->seed, &trace);
+	if (*fine) {
+		plan->popularity = POPULARITY_TRACE;
+		plan->trace = trace.id;
+		plan->n_trace = trace.n_requests;
+		plan->n_keys = trace.n_distinct;
+		trace.id = NULL;
+	}
+	trace_free(&trace);
+	return true;
+#else
+	(void)path, (void)plan, (void)fine;
+	return false;
+#endif
+}
+
 static bool trace_load(const char *path, struct bench_plan *plan)
 {
 	FILE *file = fopen(path, "re");
@@ -340,6 +367,10 @@ static bool trace_load(const char *path, struct bench_plan *plan)
 	uint32_t *ids = NULL;
 	bool fine;
 
+	if (file && recorded_load(path, plan, &fine)) {
+		fclose(file);
+		return fine;
+	}
 	if (!file) {
 		bench_complain("popularity '%s' is neither uniform nor "
 			       "zipf:THETA, and no file: %s",

@@ -27,8 +27,9 @@ struct bench_stream {
  * valSizeRange and valSizeRangeProbability. False: complained. */
 bool bench_sizes_parse(const char *text, struct bench_sizes *sizes);
 
-/* Parse a --popularity: uniform, zipf:THETA, or a file of one key a line; the
- * last sets the number of keys. False: complained. */
+/* Parse a --popularity: uniform, zipf:THETA, or a file: recorded requests in
+ * a format of the trace subcommand, or one key a line; it sets the number of
+ * keys. False: complained. */
 bool bench_popularity_parse(const char *text, struct bench_plan *plan);
 
 /* What worker @worker does: the same whichever the system is. */

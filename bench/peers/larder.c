@@ -32,6 +32,8 @@ static uint64_t segment_bytes(const struct bench_plan *plan)
 {
 	double sum = 0;
 
+	if (plan->cache_bytes)
+		return plan->cache_bytes;
 	for (unsigned i = 0; i < BENCH_SIZE_QUANTILES; i++) {
 		uint32_t n =
 			ENTRY_HEADER + plan->key_size + plan->sizes.quantile[i];
@@ -45,13 +47,23 @@ static uint64_t segment_bytes(const struct bench_plan *plan)
 	       8 * (uint64_t)plan->sizes.max;
 }
 
+/* What somebody who knows the sizes would say. Where memory is short the small
+ * ones are more than half of what is kept. */
+static uint64_t typical_bytes(const struct bench_plan *plan)
+{
+	return plan->key_size +
+	       (plan->cache_bytes
+			? plan->sizes.quantile[BENCH_SIZE_QUANTILES / 2]
+			: (uint64_t)plan->sizes.mean);
+}
+
 static int larder_peer_open(const struct bench_plan *plan, void **shared)
 {
 	struct shared_larder *s = bench_alloc(sizeof *s);
 	struct larder_create_options create = {
 		.size_of = sizeof create,
 		.bytes = segment_bytes(plan),
-		.entry_hint = (uint64_t)(plan->key_size + plan->sizes.mean),
+		.entry_hint = typical_bytes(plan),
 		.n_slots = bench_n_workers(plan) + 16 < 64
 				   ? 64
 				   : bench_n_workers(plan) + 16,
@@ -161,7 +173,7 @@ static void larder_peer_close(void *shared)
 const struct peer peer_larder = {
 	.name = "larder",
 	.about = "this cache",
-	.flags = PEER_SURVIVES,
+	.flags = PEER_SURVIVES | PEER_BOUNDED,
 	.open = larder_peer_open,
 	.attach = larder_peer_attach,
 	.get = larder_peer_get,

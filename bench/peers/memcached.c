@@ -46,8 +46,10 @@ static int server_open(const struct bench_plan *plan, const char *name,
 	if (!rundir_file(socket, s->path, sizeof s->path))
 		return -EIO;
 	snprintf(megabytes, sizeof megabytes, "%.0f",
-		 (double)plan->n_keys * item * 1.4 / (1 << 20) + 64 +
-			 8.0 * plan->sizes.max / (1 << 20));
+		 plan->cache_bytes
+			 ? (double)plan->cache_bytes / (1 << 20)
+			 : (double)plan->n_keys * item * 1.4 / (1 << 20) + 64 +
+				   8.0 * plan->sizes.max / (1 << 20));
 	snprintf(threads, sizeof threads, "%ld", n_cpus > 4 ? 4 : n_cpus);
 	snprintf(item_max, sizeof item_max, "%u",
 		 plan->sizes.max > 500000 ? 4u << 20 : 1u << 20);
@@ -124,7 +126,10 @@ static int take_put(struct client *c)
 {
 	const char *line = client_line(c);
 
-	return !line ? -ECONNRESET : strncmp(line, "HD", 2) ? -EPROTO : 0;
+	return !line				     ? -ECONNRESET
+	       : !strncmp(line, "HD", 2)	     ? 0
+	       : !strncmp(line, "SERVER_ERROR ", 13) ? -ENOSPC
+						     : -EPROTO;
 }
 
 static int memcached_get(void *session, const struct bench_key *key,
@@ -174,8 +179,15 @@ static int memcached_put_many(void *session, struct bench_item *items,
 		add_put(session, &items[i].key, items[i].value,
 			items[i].n_value);
 	result = client_send(session);
-	for (size_t i = 0; i < n_items && !result; i++)
-		result = take_put(session);
+	if (result)
+		return result;
+	for (size_t i = 0; i < n_items; i++) {
+		items[i].result = take_put(session);
+		if (items[i].result && items[i].result != -ENOSPC)
+			return items[i].result;
+		if (items[i].result)
+			result = items[i].result;
+	}
 	return result;
 }
 
@@ -203,7 +215,7 @@ static void memcached_close(void *shared)
 const struct peer peer_memcached = {
 	.name = "memcached",
 	.about = "memcached over a Unix socket, a request at a time",
-	.flags = PEER_SURVIVES,
+	.flags = PEER_SURVIVES | PEER_BOUNDED,
 	.program = "memcached",
 	.open = memcached_open,
 	.attach = memcached_attach,
@@ -220,7 +232,7 @@ const struct peer peer_memcached = {
 const struct peer peer_memcached_pipelined = {
 	.name = "memcached-pipelined",
 	.about = "the same, many requests in flight",
-	.flags = PEER_PIPELINED | PEER_SURVIVES,
+	.flags = PEER_PIPELINED | PEER_SURVIVES | PEER_BOUNDED,
 	.program = "memcached",
 	.open = pipelined_open,
 	.attach = memcached_attach,

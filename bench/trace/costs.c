@@ -211,12 +211,19 @@ int bench_costs(int argc, char **argv)
 				     N_POLICIES);
 	for (int i = 0; i < o.n_operands && fine; i++) {
 		struct trace trace;
+		bool pass;
 
-		fine = trace_read(o.operands[i], NULL, o.plan.seed, &trace) &&
-		       run_trace(&o, &trace, rows, &n_rows, &progress);
+		fine = trace_read_next(o.operands[i], o.n_operands, NULL,
+				       o.plan.seed, &trace, &pass) &&
+		       (pass ||
+			run_trace(&o, &trace, rows, &n_rows, &progress));
 		trace_free(&trace);
 	}
 	bench_progress_end(&progress);
+	if (fine && !n_rows) {
+		bench_complain("none of these files is a trace");
+		fine = false;
+	}
 	status = fine ? BENCH_OK : BENCH_FAILED;
 	if (fine && o.json)
 		status = print_json(rows, n_rows);

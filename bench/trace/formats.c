@@ -108,7 +108,7 @@ static bool read_sized(struct input *in, struct keys *keys, uint64_t seed)
 			continue;
 		if (numbers_of(line, n, 3) != 3)
 			return input_wrong(in, "not 'time key bytes'");
-		keys_add(keys, n[1]);
+		keys_add_sized(keys, n[1], n[2]);
 	}
 	return true;
 }
@@ -154,7 +154,10 @@ static bool read_oracle(struct input *in, struct keys *keys, uint64_t seed)
 
 		for (unsigned i = 0; i < 8; i++)
 			key |= (uint64_t)b[4 + i] << 8 * i;
-		keys_add(keys, key);
+		keys_add_sized(keys, key,
+			       (uint32_t)b[12] | (uint32_t)b[13] << 8 |
+				       (uint32_t)b[14] << 16 |
+				       (uint32_t)b[15] << 24);
 	}
 	return !got || input_wrong(in, "ends within a record of 24 bytes");
 }

@@ -173,6 +173,24 @@ void keys_add(struct keys *keys, uint64_t key)
 	keys->key[keys->n++] = key;
 }
 
+void keys_add_sized(struct keys *keys, uint64_t key, uint64_t size)
+{
+	uint64_t room = keys->room;
+
+	keys_add(keys, key);
+	if (keys->room != room) {
+		uint32_t *larger = bench_alloc(keys->room * sizeof *larger);
+
+		if (keys->size)
+			memcpy(larger, keys->size,
+			       (keys->n - 1) * sizeof *larger);
+		free(keys->size);
+		keys->size = larger;
+	}
+	keys->size[keys->n - 1] =
+		size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
 /* A table of twice the keys, linear probing: it only ever grows once. */
 void trace_number(const struct keys *keys, struct trace *trace)
 {
@@ -184,6 +202,8 @@ void trace_number(const struct keys *keys, struct trace *trace)
 	slot_key = bench_alloc((mask + 1) * sizeof *slot_key);
 	slot_id = bench_alloc((mask + 1) * sizeof *slot_id);
 	trace->id = bench_alloc(keys->n * sizeof *trace->id);
+	trace->size =
+		keys->size ? bench_alloc(keys->n * sizeof *trace->size) : NULL;
 	trace->n_requests = keys->n;
 	trace->n_distinct = 0;
 	for (uint64_t i = 0; i < keys->n; i++) {
@@ -193,6 +213,8 @@ void trace_number(const struct keys *keys, struct trace *trace)
 			at = (at + 1) & mask;
 		if (!slot_id[at]) {
 			slot_key[at] = keys->key[i];
+			if (keys->size)
+				trace->size[trace->n_distinct] = keys->size[i];
 			slot_id[at] = ++trace->n_distinct;
 		}
 		trace->id[i] = slot_id[at] - 1;
@@ -215,6 +237,23 @@ static char *short_name(const char *path)
 	return name;
 }
 
+static const struct format *guess(struct input *in)
+{
+	while (in->end - in->at < 512 && more(in))
+		;
+	return format_guess(in->path, (unsigned char *)in->bytes + in->at,
+			    in->end - in->at);
+}
+
+bool trace_is_known(const char *path)
+{
+	struct input in;
+	bool known = input_open(&in, path) && guess(&in) && !in.failed;
+
+	input_close(&in);
+	return known;
+}
+
 bool trace_read(const char *path, const struct format *format, uint64_t seed,
 		struct trace *trace)
 {
@@ -225,11 +264,9 @@ bool trace_read(const char *path, const struct format *format, uint64_t seed,
 	*trace = (struct trace){.path = path};
 	fine = input_open(&in, path);
 	if (fine && !format) {
-		while (in.end - in.at < 512 && more(&in))
-			;
-		format = format_guess(path, (unsigned char *)in.bytes + in.at,
-				      in.end - in.at);
-		if (!format && !in.failed)
+		format = guess(&in);
+		trace->unknown = !format && !in.failed;
+		if (trace->unknown)
 			input_wrong(&in,
 				    "no requests for keys in a format known "
 				    "by name or content; if it is one of "
@@ -246,14 +283,25 @@ bool trace_read(const char *path, const struct format *format, uint64_t seed,
 		trace->name = short_name(path);
 	}
 	free(keys.key);
+	free(keys.size);
 	input_close(&in);
 	return fine;
+}
+
+bool trace_read_next(const char *path, int n_files, const struct format *format,
+		     uint64_t seed, struct trace *trace, bool *pass)
+{
+	bool fine = trace_read(path, format, seed, trace);
+
+	*pass = !fine && trace->unknown && n_files > 1;
+	return fine || *pass;
 }
 
 void trace_free(struct trace *trace)
 {
 	free(trace->id);
 	free(trace->name);
+	free(trace->size);
 	free(trace->cost_ns);
 	*trace = (struct trace){0};
 }

@@ -463,9 +463,11 @@ int bench_trace(int argc, char **argv)
 				 sizeof *cells.cell);
 	for (int i = optind; i < argc && fine; i++) {
 		struct trace trace;
+		bool pass;
 
-		fine = trace_read(argv[i], o.format, o.seed, &trace) &&
-		       run_trace(&o, &trace, &cells);
+		fine = trace_read_next(argv[i], argc - optind, o.format, o.seed,
+				       &trace, &pass) &&
+		       (pass || run_trace(&o, &trace, &cells));
 		trace_free(&trace);
 	}
 	if (fine && !cells.n) {

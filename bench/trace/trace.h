@@ -20,15 +20,20 @@ struct trace {
 	uint32_t *id;
 	uint64_t n_requests;
 	uint32_t n_distinct;
+	uint32_t *size;	   /* of an id's value; NULL: the trace has none */
+	bool unknown;	   /* not read: what is in it is no known format */
 	uint64_t *cost_ns; /* of computing an id's value; NULL: unknown */
 };
 
 /* Keys as a reader finds them; numbered afterwards. */
 struct keys {
 	uint64_t *key;
+	uint32_t *size; /* NULL until the first with one is added */
 	uint64_t n, room;
 };
 void keys_add(struct keys *keys, uint64_t key);
+/* A trace has sizes for all of its requests or for none. */
+void keys_add_sized(struct keys *keys, uint64_t key, uint64_t size);
 
 /* A byte stream behind whatever compression the file has. */
 struct input;
@@ -60,7 +65,17 @@ bool trace_read(const char *path, const struct format *format, uint64_t seed,
 		struct trace *trace);
 void trace_free(struct trace *trace);
 
-/* Number the keys: trace->id, n_requests, n_distinct. */
+/* Does name or content tell a format? Complains only if it cannot be read. */
+bool trace_is_known(const char *path);
+
+/* The same for one of @n_files: one of several that is of no known format, as
+ * what lies beside traces in their folder, is said and passed over. *pass: go
+ * on with the next one. */
+bool trace_read_next(const char *path, int n_files, const struct format *format,
+		     uint64_t seed, struct trace *trace, bool *pass);
+
+/* Number the keys: trace->id, n_requests, n_distinct; the size of an id is that
+ * of its first request. */
 void trace_number(const struct keys *keys, struct trace *trace);
 
 /* ------------------------------------------------------------------ */

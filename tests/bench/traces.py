@@ -12,6 +12,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import struct
 import sys
 import tempfile
@@ -115,6 +116,56 @@ def what_is_no_trace_is_refused_by_name_and_place():
         complaint = bench("trace", file_of(name, data), *words, status=1)
         assert name in complaint, (name, complaint)
     assert "none.trace" in bench("trace", "none.trace", status=1)
+
+
+def files_beside_traces_are_passed_over():
+    trace = file_of("one.numbers", as_numbers(keys_of(13)))
+    other = file_of("notes", "this is prose\n")
+    f = figures("trace", other, trace, "--sizes", "50")
+    assert [Path(c["trace"]).name for c in f["cells"]] == ["one"]
+    assert "notes" in bench("trace", other, other, status=1)
+    bad = file_of("worse.numbers", "1\nx\n")
+    bench("trace", "--format", "numbers", trace, bad, status=1)
+
+
+def requests_of_a_trace_are_a_popularity():
+    data = as_numbers(keys_of(14))
+    for name, packed in (("p.numbers", data.encode()),
+                         ("p.trace.xz", lzma.compress(data.encode())),
+                         ("words.txt", b"one\ntwo\none\n")):
+        f = figures("compare", "--systems", "larder,floor", "--popularity",
+                    file_of(name, packed), "--seconds", "0.01",
+                    "--sample-seconds", "0.01", "--repeats", "1")
+        keys = 2 if name == "words.txt" else len(set(keys_of(14)))
+        assert f["plan"]["keys"] == keys, (name, f["plan"])
+
+
+def the_same_bytes_are_given_to_others():
+    systems = "larder"
+    if shutil.which("memcached"):
+        systems += ",memcached,memcached-pipelined"
+    else:
+        print("SKIP memcached is not installed")
+    keys = keys_of(15, 20000, 12000)
+    sized = "".join(f"{i} {k} {2000 + k % 7 * 1000}\n"
+                    for i, k in enumerate(keys))
+    once = len(set(keys)) / len(keys)
+    for path, own in ((file_of("own.sized", sized), True),
+                      (file_of("drawn.numbers", as_numbers(keys)), False)):
+        f = figures("bytes", "--systems", systems, "16m", "256m", path)
+        few, many = f["cells"]
+        assert few["sizes_of_the_trace"] is own
+        assert few["mean_size"] > (2000 if own else 500)
+        for name in systems.split(","):
+            assert once <= many["miss_ratio"][name] + 1e-9, (name, many)
+            # All of it has room; a few keys meet a full group of the index.
+            assert many["miss_ratio"][name] < once * 1.05, (name, many)
+            assert few["miss_ratio"][name] <= 1, (name, few)
+            assert few["memory_bytes"][name] > 4 << 20, (name, few)
+        if own:
+            assert few["miss_ratio"]["larder"] > once, few
+    for words in (("16m",), ("1", path), ("--systems", "floor", path)):
+        assert bench("bytes", *words, status=2), words
 
 
 def wrong_usage_is_said_so():
@@ -256,7 +307,10 @@ def published_traces_are_read():
 
 TESTS = [every_format_reads_the_same_requests, compressed_is_as_good_as_plain,
          ranges_are_taken_apart, distributions_are_drawn_by_a_seed,
-         what_is_no_trace_is_refused_by_name_and_place, wrong_usage_is_said_so,
+         what_is_no_trace_is_refused_by_name_and_place,
+         files_beside_traces_are_passed_over,
+         requests_of_a_trace_are_a_popularity,
+         the_same_bytes_are_given_to_others, wrong_usage_is_said_so,
          policies_count_what_their_definitions_say,
          nobody_misses_less_than_belady_nor_more_than_always,
          a_cache_that_holds_all_misses_each_key_once,
