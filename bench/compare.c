@@ -264,6 +264,7 @@ static bool plot(const struct bench_options *o, const struct result *results)
 		"set ylabel 'million operations a second'\n"
 		"set logscale y\nset grid ytics\nset style fill solid 0.7\n"
 		"set boxwidth 0.6\nset xtics rotate by -30\nunset key\n"
+		"set rmargin 10\n"
 		"$data << EOD\n",
 		o->plan.popularity == POPULARITY_TRACE
 			? "recorded requests"
@@ -278,7 +279,7 @@ static bool plot(const struct bench_options *o, const struct result *results)
 	}
 	fputs("EOD\n"
 	      "plot $data using 0:2:xtic(1) with boxes lc rgb '#4878a8', \\\n"
-	      "  '' using 0:2:3:4 with yerrorbars lc rgb '#202020' pt -1, \\\n"
+	      "  '' using 0:2:3:4 with yerrorbars lc rgb '#202020' ps 0, \\\n"
 	      "  '' using 0:4:(gprintf('%.3g', $2)) with labels offset 0,0.7\n",
 	      to);
 	fclose(to);

@@ -291,7 +291,8 @@ static void gnuplot_exec(int from, const char *path)
 	dup2(from, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	execlp("gnuplot", "gnuplot", "-e",
-	       "set terminal svg size 800,480 font 'sans-serif,13' "
+	       "set terminal svg noenhanced size 800,480 "
+	       "font 'sans-serif,13' "
 	       "background '#ffffff'",
 	       "-", (char *)NULL);
 	bench_complain("no gnuplot, so no %s", path);

@@ -6,6 +6,7 @@ fast anything was."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,27 @@ def reports_can_be_compared():
     assert "none.json" in bench("diff", a, FOLDER / "none.json", status=1)
 
 
+def the_report_tells_each_aim_and_what_was_not_measured():
+    out = FOLDER / "report"
+    out.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-B", PEERS.parent / "report", "--quick", "--program",
+         BENCH, "--out", out, "--only", "uniform,put,assign"],
+        capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    page = (out / "RESULTS.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    aims = {row.split("|")[1].strip(): row for row in rows}
+    for what in ("get, 1 M keys, uniform, mean: to the floor",
+                 "put to get, mean", "the solver, 1000 x 1000: to scipy's"):
+        assert aims[what].count("|") == 5, aims[what]
+        assert re.search(r"\bmet +\||missed by", aims[what]) or \
+            "scipy" in what, aims[what]
+    assert "not measured" in aims["get, 1 M keys, zipf, mean: to the floor"]
+    assert "larder-bench compare" in page and "![Assignments]" in page
+    assert (out / "results" / "assign.svg").exists()
+
+
 def wrong_usage_is_said_so():
     for words in (("--systems", "nothing"), ("--keys", "0"), ("--keys", "x"),
                   ("--mix", "1"), ("--popularity", "zipf:x"),
@@ -172,7 +194,8 @@ TESTS = [every_system_runs_and_reports, all_kinds_of_work_run,
          ratios_are_of_the_same_repeats, tables_and_pictures_are_whole,
          the_others_report_too, routing_is_measured_and_its_totals_agree,
          caches_of_other_runtimes_are_measured_where_they_are,
-         reports_can_be_compared, wrong_usage_is_said_so,
+         reports_can_be_compared,
+         the_report_tells_each_aim_and_what_was_not_measured, wrong_usage_is_said_so,
          an_interrupted_run_leaves_nothing]
 
 if __name__ == "__main__":
