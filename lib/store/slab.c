@@ -636,6 +636,10 @@ void larder_slab_sweep_page(struct worker *w, uint32_t page,
 	uint64_t word = load_acquire(&s->page_words[page]), epoch;
 	uint32_t *hazards, n_hazards, units, first = page_first_unit(s, page);
 
+	/* What a dead one was draining is an ordinary page again, and may hold
+	 * what it had just unlinked: swept now, not the next time around. */
+	if (larder_page_mend(w, page, word))
+		word = load_acquire(&s->page_words[page]);
 	switch (PAGE_STATE(word)) {
 	case PAGE_ACTIVE:
 		if (!class_bit_test(s, s->class_bits, PAGE_CLASS(word), page))
@@ -652,7 +656,6 @@ void larder_slab_sweep_page(struct worker *w, uint32_t page,
 			census->n_free_pages++;
 		return;
 	default:
-		larder_page_mend(w, page, word);
 		return;
 	}
 	if (!units)
