@@ -19,6 +19,8 @@
 #include "store/index.h"
 #include "store/page.h"
 
+enum { RECOVER_TRIES = 8 };
+
 bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 			 unsigned *class)
 {
@@ -520,23 +522,30 @@ void larder_slab_recover_unit(struct worker *w, uint32_t unit, uint32_t slot,
 {
 	struct segment *s = w->s;
 	unsigned class;
+	bool ours = false;
 
-	if (!unit_valid(s, unit))
-		return;
-	larder_pin(w);
-	if (larder_hazard_set(w, HAZARD_OLD, unit)) {
-		uint64_t word =
-			load_acquire(&s->page_words[page_of_unit(s, unit)]);
-		uint64_t header = load_acquire(&entry_at(s, unit)->header);
+	/* Again if the section was lost; who is that slow too often leaves it
+	 * to the sweep. */
+	for (int tries = 0; tries < RECOVER_TRIES && !ours; tries++) {
+		if (!unit_valid(s, unit))
+			return;
+		larder_pin(w);
+		if (larder_hazard_set(w, HAZARD_OLD, unit)) {
+			uint64_t word = load_acquire(
+				&s->page_words[page_of_unit(s, unit)]);
+			uint64_t header =
+				load_acquire(&entry_at(s, unit)->header);
 
-		if (larder_unit_in_page(s, unit, word, &class) &&
-		    HEADER_STATE(header) == HEADER_ALLOC &&
-		    HEADER_OWNER(header) == slot &&
-		    HEADER_EXTRA(header) == (generation & 0xffffff))
-			finish_orphan(w, unit, class, header);
+			if (larder_unit_in_page(s, unit, word, &class) &&
+			    HEADER_STATE(header) == HEADER_ALLOC &&
+			    HEADER_OWNER(header) == slot &&
+			    HEADER_EXTRA(header) == (generation & 0xffffff))
+				finish_orphan(w, unit, class, header);
+			ours = larder_pin_ok(w);
+		}
+		larder_hazard_clear(w, HAZARD_OLD);
+		larder_unpin(w);
 	}
-	larder_hazard_clear(w, HAZARD_OLD);
-	larder_unpin(w);
 }
 
 static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
