@@ -180,12 +180,13 @@ static int claim_at(struct segment *s, struct worker *w, uint32_t i)
 	clean_slot(NULL, slot, i);
 	if (error == EOWNERDEAD)
 		pthread_mutex_consistent(&slot->claim);
+	/* Before anything is written: whoever looks for the dead looks here. */
+	raise_acqrel(&s->hot->hiwater, i + 1);
 	/* Identity first, generation last: who finds an odd generation finds a
 	 * complete identity beside it [SLT.1]. */
 	identify(w);
 	w->generation = load_relaxed(&slot->generation) + 1;
 	store_release(&slot->generation, w->generation);
-	raise_acqrel(&s->hot->hiwater, i + 1);
 	if (was_dead) {
 		count(w, COUNTER_RECOVERED, 1);
 		store_relaxed(&s->hot->audit_wanted, 1);
