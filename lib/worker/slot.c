@@ -55,8 +55,12 @@ bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation)
 		return false;
 	slot = &s->slots[i];
 	word = load_acquire(claim_word(slot));
+	/* Beside an odd generation stands the tid of its owner [SLT.2]. Another
+	 * one's in the mutex is that of who recovers the slot, and may be
+	 * stopped at it. */
 	return (word & TID_MASK) && !(word & OWNER_DIED) &&
-	       load_acquire(&slot->generation) == generation;
+	       load_acquire(&slot->generation) == generation &&
+	       load_relaxed(&slot->tid) == (word & TID_MASK);
 }
 
 enum { NO_THREAD = 0, NOT_KNOWN = 1 };
