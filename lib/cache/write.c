@@ -537,6 +537,10 @@ static int successor_read(struct worker *w, const void *key, size_t n_key,
 		n->cost_ns = found.v.cost_ns;
 		n->flags = found.v.flags & 0xf;
 		n->info.version = found.v.e->version;
+		/* What was stored since C was read is as good as its own stamp
+		 * says: its successor must not be older than an invalidation
+		 * that it came after. */
+		n->stamp = max_u64(n->stamp, entry_stamp(found.v.e));
 		result = larder_pin_ok(w);
 		larder_unpin(w);
 		if (result)
