@@ -38,6 +38,8 @@ bool larder_flight_led(struct segment *s, uint64_t word)
 {
 	uint32_t i = flight_slot(word), generation;
 
+	if (MUTANT(LEADER_TRUSTED))
+		return true;
 	if (i >= s->n_slots)
 		return false;
 	generation = load_acquire(&s->slots[i].generation);

@@ -138,7 +138,14 @@ static int prepare(struct worker *w, struct store *st)
 	e = entry_at(s, st->unit);
 	born = clock_since(larder_clock_ms(), s->sb->created_ms);
 	e->born_key = born & STAMP_MASK;
-	larder_entry_write(s, e, &st->plan, st->stamp);
+	if (MUTANT(LIVE_BEFORE_FILL)) {
+		struct entry_plan blank = st->plan;
+
+		blank.value = NULL;
+		larder_entry_write(s, e, &blank, st->stamp);
+	} else {
+		larder_entry_write(s, e, &st->plan, st->stamp);
+	}
 	e->version = st->version = next_version(w);
 	return LARDER_OK;
 }
@@ -219,6 +226,13 @@ static enum index_result store_over(struct worker *w, struct store *st,
 	old_header = load_acquire(&entry_at(s, there->unit)->header);
 	if (!larder_unit_in_page(s, there->unit, page, &old_class))
 		return larder_pin_ok(w) ? INDEX_CHANGED : INDEX_EXPELLED;
+	if (MUTANT(PUT_IN_PLACE) && there->v.n_value == st->plan.n_value) {
+		memcpy((void *)(uintptr_t)there->v.value, st->plan.value,
+		       st->plan.n_value);
+		larder_slab_abandon(w, st->unit, st->header);
+		*outcome = LARDER_OK;
+		return INDEX_DONE;
+	}
 	result = larder_index_replace(w, there->group, there->slot, there->word,
 				      tag_of(st->hash), st->unit);
 	if (result != INDEX_DONE)
@@ -347,6 +361,9 @@ static int run_store(struct worker *w, struct store *st)
 	}
 	if (result != INDEX_DONE)
 		outcome = LARDER_NO_SPACE;
+	if (MUTANT(LIVE_BEFORE_FILL) && outcome == LARDER_OK)
+		larder_entry_write(w->s, entry_at(w->s, st->unit), &st->plan,
+				   st->stamp);
 	if (outcome != LARDER_OK) {
 		larder_slab_abandon(w, st->unit, st->header);
 	} else {

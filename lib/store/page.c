@@ -81,6 +81,9 @@ static void open_page(struct worker *w, uint32_t page, unsigned class)
 		PAGE_GENERATION(load_relaxed(&s->page_words[page]));
 
 	clear_bits(s, page);
+	if (MUTANT(PAGE_OPEN_FIRST))
+		store_release(&s->page_words[page],
+			      page_word(PAGE_ACTIVE, class, generation, 0, 0));
 	for (uint32_t i = 0; i < n; i++)
 		store_relaxed(&entry_at(s, first + i * units)->header,
 			      header_word(HEADER_FREE, 0, generation << 6, 0));

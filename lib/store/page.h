@@ -39,7 +39,7 @@ static inline bool page_owner_alive(struct segment *s, uint64_t word)
 {
 	uint32_t i = PAGE_OWNER(word);
 
-	return i < s->n_slots &&
+	return !MUTANT(MEND_LIVING) && i < s->n_slots &&
 	       (load_acquire(&s->slots[i].generation) & 0xfffff) ==
 		       PAGE_OWNER_GEN(word) &&
 	       larder_slot_current(s, i, load_acquire(&s->slots[i].generation));

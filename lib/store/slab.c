@@ -283,8 +283,11 @@ static int alloc_run(struct worker *w, uint64_t n_bytes, uint32_t *unit,
 		HEADER_ALLOC, w->index,
 		PAGE_GENERATION(load_relaxed(&s->page_words[head])) << 6,
 		w->generation);
+	if (MUTANT(RUN_OPEN_FIRST))
+		larder_run_open(w, head);
 	store_release(&entry_at(s, *unit)->header, *header);
-	larder_run_open(w, head);
+	if (!MUTANT(RUN_OPEN_FIRST))
+		larder_run_open(w, head);
 	larder_unpin(w);
 	return LARDER_OK;
 }
@@ -412,7 +415,7 @@ static bool ripe_head(const struct worker *w, uint64_t epoch)
 	const struct retired *r = &w->retired[w->retired_head % RETIRE_RING];
 
 	return w->retired_head != w->retired_tail &&
-	       (uint32_t)epoch - r->epoch >= GRACE &&
+	       (uint32_t)epoch - r->epoch >= (MUTANT(GRACE_ONE) ? 1 : GRACE) &&
 	       (uint32_t)epoch - r->epoch < UINT32_C(1) << 31;
 }
 
@@ -504,7 +507,7 @@ static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
 		is_linked = linked(w, unit, &v, &hash);
 	if (is_linked < 0 || !larder_may_write(w))
 		return;
-	if (!is_linked) {
+	if (!is_linked || MUTANT(ORPHAN_RETIRED)) {
 		larder_slab_retire(w, unit, header);
 	} else if (cas_acqrel(&entry_at(s, unit)->header, &header,
 			      header_word(HEADER_LIVE, 0,

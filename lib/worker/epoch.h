@@ -104,7 +104,7 @@ static inline bool larder_hazard_set(struct worker *w, unsigned i,
 		fence_seqcst();
 	else
 		compiler_barrier();
-	if (likely(larder_pin_ok(w)))
+	if (likely(MUTANT(HAZARD_UNCHECKED) || larder_pin_ok(w)))
 		return true;
 	store_release(&w->slot->hazard[i], 0);
 	return false;
@@ -138,7 +138,7 @@ static inline bool larder_grace_over(uint64_t epoch, uint32_t retired)
 {
 	uint32_t age = (uint32_t)(epoch - retired) & 0xffffff;
 
-	return age >= GRACE && age < 0x800000;
+	return age >= (MUTANT(GRACE_ONE) ? 1 : GRACE) && age < 0x800000;
 }
 
 #endif

@@ -181,7 +181,8 @@ static int claim_at(struct segment *s, struct worker *w, uint32_t i)
 	uint32_t dead_generation = load_relaxed(&slot->generation);
 	bool was_dead = error == EOWNERDEAD || (dead_generation & 1);
 
-	clean_slot(NULL, slot, i);
+	if (!MUTANT(CLAIM_UNCLEAN))
+		clean_slot(NULL, slot, i);
 	if (error == EOWNERDEAD)
 		pthread_mutex_consistent(&slot->claim);
 	/* Before anything is written: whoever looks for the dead looks here. */
