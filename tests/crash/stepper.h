@@ -1,60 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One operation of a child, an instruction at a time.
+ * One operation of a child, an instruction or a shared access at a time.
  *
  * The child inherits the handle, attaches unless the scenario says otherwise,
- * and stops before its operation; step() lets it execute one instruction.
+ * prepares, and stops before its operation. From there the tracer goes on in
+ * one of two ways:
+ *
+ *   by instruction   the segment is write-protected in the child, so that each
+ *                    instruction that stores into it shows itself by its fault
+ *                    and is executed alone
+ *   by access        the segment is out of the child's reach: it runs freely to
+ *                    its next instruction that touches it. To stand still
+ * before any other instruction is to stand still before that one.
+ *
+ * A child can be put back where it was (registers and private memory), so that
+ * many things can be tried from one standstill without stepping there again.
+ * The segment's bytes are the caller's to put back. x86-64 only.
  */
 #ifndef TESTS_CRASH_STEPPER_H
 #define TESTS_CRASH_STEPPER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <larder/larder.h>
 
-#include "segment/segment.h"
+#include "crash/scenario.h"
 
-struct scenario {
-	const char *name;
-	/* Brings the segment into its starting state. */
-	void (*setup)(struct larder *h);
-	/* The child's operation; what it returns is its acknowledgement. */
-	int (*operation)(struct larder *h);
-	/* NULL, or why what is there now is wrong. @acked: the operation had
-	 * returned @result before the death. Called after recovery. */
-	const char *(*check)(struct larder *h, bool acked, int result);
-	bool unattached; /* attaching is part of the operation */
-	bool unsettled;	 /* the sweep would undo the starting state */
-};
-
-extern const struct scenario scenarios[];
-extern const unsigned n_scenarios;
-
-/* Scripts that another process runs while the child stands still. */
-struct script {
-	const char *name;
-	void (*run)(struct larder *h);
-};
-extern const struct script scripts[];
-extern const unsigned n_scripts;
+/* Children that are stopped at the same time. */
+enum { CHILDREN = 2 };
 
 struct child {
 	pid_t pid;
-	bool ended; /* its operation is over */
+	unsigned which;	     /* below CHILDREN: where it leaves its answer */
+	bool ended;	     /* its operation is over */
+	bool crashed;	     /* by a signal of its own */
+	int protection;	     /* of the segment, in the child */
+	bool at_access;	     /* stopped before an instruction that touches it */
+	uint64_t address;    /* that it touches */
+	unsigned char *base; /* of the segment */
+	uint64_t bytes;
 };
 
-enum { SEGMENT_BYTES = 1 << 20, SAW_TORN = 7777 };
+void stepper_init(void);
 
-void child_start(struct child *c, struct larder *h, const struct scenario *sc);
-/* False once the operation is over. */
-bool child_step(struct child *c);
+void child_start(struct child *c, unsigned which, struct larder *h,
+		 const struct scenario *sc);
+
+/* One instruction. *stored: it wrote to the segment. False once the operation
+ * is over. */
+bool child_step(struct child *c, bool *stored);
+
+/* To before the next instruction that touches the segment. False once the
+ * operation is over. */
+bool child_next_access(struct child *c);
+
 /* Let it run to its end; false if it does not come back (a crash). */
 bool child_finish(struct child *c);
-void child_kill(struct child *c);
-/* Whether the operation had returned, and what. */
-bool child_acked(int *result);
 
-void stepper_init(void);
+/* SIGKILL, with the segment within reach, as the kernel's death notice is
+ * written through the dead one's mapping. */
+void child_kill(struct child *c);
+
+/* Whether the operation had returned, and what. */
+bool child_acked(const struct child *c, int *result);
+
+/* Where a child stands, to go back to. */
+struct moment;
+struct moment *moment_new(void);
+void moment_take(struct moment *m, const struct child *c);
+void moment_return(const struct moment *m, struct child *c);
+void moment_free(struct moment *m);
+
+/* Memory that children do not inherit as their own: never part of a moment. */
+void *shared_bytes(size_t n);
 
 #endif

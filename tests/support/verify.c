@@ -69,12 +69,15 @@ static const char *verify_group(struct segment *s, uint32_t gi, uint8_t *linked,
 	return NULL;
 }
 
+/* @waiting: entries may still wait for their grace period. */
 static const char *verify_object(struct segment *s, uint32_t unit,
 				 unsigned class, const uint8_t *linked,
-				 char *text, size_t n)
+				 bool waiting, char *text, size_t n)
 {
 	uint64_t header = load_acquire(&entry_at(s, unit)->header);
 
+	if (waiting && HEADER_STATE(header) == HEADER_RETIRED)
+		return NULL;
 	switch (HEADER_STATE(header)) {
 	case HEADER_LIVE:
 		return linked[unit - s->first_unit]
@@ -92,7 +95,8 @@ static const char *verify_object(struct segment *s, uint32_t unit,
 }
 
 static const char *verify_page(struct segment *s, uint32_t page,
-			       const uint8_t *linked, char *text, size_t n)
+			       const uint8_t *linked, bool waiting, char *text,
+			       size_t n)
 {
 	uint64_t word = load_acquire(&s->page_words[page]);
 	uint32_t units, head, first = page_first_unit(s, page);
@@ -107,13 +111,15 @@ static const char *verify_page(struct segment *s, uint32_t page,
 			return broken(text, n, "class of page", page, word);
 		for (uint32_t i = 0; i < page_units(s) / units; i++) {
 			what = verify_object(s, first + i * units,
-					     PAGE_CLASS(word), linked, text, n);
+					     PAGE_CLASS(word), linked, waiting,
+					     text, n);
 			if (what)
 				return what;
 		}
 		return NULL;
 	case PAGE_RUN_HEAD:
-		return verify_object(s, first, RUN_CLASS, linked, text, n);
+		return verify_object(s, first, RUN_CLASS, linked, waiting, text,
+				     n);
 	case PAGE_RUN_BODY:
 		return larder_page_in_run(s, page, word, &head)
 			       ? NULL
@@ -123,7 +129,8 @@ static const char *verify_page(struct segment *s, uint32_t page,
 	}
 }
 
-const char *verify(struct segment *s, int own, char *text, size_t n)
+static const char *verify_all(struct segment *s, int own, bool waiting,
+			      char *text, size_t n)
 {
 	uint8_t *linked = calloc(s->n_units, 1);
 	const char *what = NULL;
@@ -133,7 +140,7 @@ const char *verify(struct segment *s, int own, char *text, size_t n)
 	for (uint32_t g = 0; g < s->n_groups && !what; g++)
 		what = verify_group(s, g, linked, text, n);
 	for (uint32_t p = 0; p < s->n_pages && !what; p++)
-		what = verify_page(s, p, linked, text, n);
+		what = verify_page(s, p, linked, waiting, text, n);
 	for (uint32_t i = 0; i < s->n_slots && !what; i++) {
 		struct slot *slot = &s->slots[i];
 
@@ -149,4 +156,14 @@ const char *verify(struct segment *s, int own, char *text, size_t n)
 	}
 	free(linked);
 	return what;
+}
+
+const char *verify(struct segment *s, int own, char *text, size_t n)
+{
+	return verify_all(s, own, false, text, n);
+}
+
+const char *verify_swept(struct segment *s, int own, char *text, size_t n)
+{
+	return verify_all(s, own, true, text, n);
 }

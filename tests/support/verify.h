@@ -23,4 +23,9 @@ void settle(struct larder *handle);
  * FREE object has its hint; no slot but @own is held, pinned or in hazard. */
 const char *verify(struct segment *s, int own_slot, char *text, size_t n_text);
 
+/* The same after one sweep: entries may be RETIRED, until their grace period is
+ * over. */
+const char *verify_swept(struct segment *s, int own_slot, char *text,
+			 size_t n_text);
+
 #endif

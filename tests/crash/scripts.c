@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What another process does, from beginning to end, while a child stands still:
+ * ordinary operations, and the rare events that make a standstill dangerous,
+ * which are grace periods, expulsion, reuse of memory, and its retyping.
+ */
+#include "crash/scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache.h"
+#include "crash/stage.h"
+#include "store/evict.h"
+#include "store/page.h"
+
+static bool nothing(char letter)
+{
+	return letter == '-' || letter == 's';
+}
+
+static const char *same(char before)
+{
+	static char letter[2];
+
+	letter[0] = before;
+	return letter;
+}
+
+static const char *to_z(char before)
+{
+	(void)before;
+	return "z";
+}
+
+static const char *to_nothing(char before)
+{
+	return before == 's' ? "s" : "-";
+}
+
+static const char *invalid(char before)
+{
+	(void)before;
+	return "s";
+}
+
+/* b alone has the tag. */
+static const char *b_invalid(char before)
+{
+	return before == 'a' ? "e" : before == 'b' ? "s" : same(before);
+}
+
+static const char *computed(char before)
+{
+	return nothing(before) ? "z" : same(before);
+}
+
+static const char *ten_more(char before)
+{
+	return before == 'c' || nothing(before) ? "i"
+	       : before == 'd'			? "j"
+	       : before == 'f'			? "k"
+						: same(before);
+}
+
+static const char *may_go(char before)
+{
+	static char letters[3] = "-";
+
+	letters[1] = nothing(before) ? '\0' : before;
+	return letters;
+}
+
+/* ------------------------------------------------------------------ */
+
+static const char *put_z(struct larder *h)
+{
+	if (put_letter(h, KEY, 'z', SMALL, NULL))
+		return "a put did not succeed";
+	return letter_of(h) == 'z' ? NULL : "a put was not seen at once";
+}
+
+static const char *take_away(struct larder *h)
+{
+	int result = larder_remove(h, KEY);
+
+	if (result != LARDER_OK && result != LARDER_MISS)
+		return "a removal failed";
+	return letter_of(h) == '-' ? NULL : "a removed key is there";
+}
+
+static const char *churn(struct larder *h)
+{
+	const char *what = put_z(h);
+
+	if (!what)
+		what = take_away(h);
+	return what ? what : put_z(h);
+}
+
+static const char *hit(struct larder *h)
+{
+	return letter_of(h) == '!' ? "a torn value" : NULL;
+}
+
+/* A hit after an unrelated invalidation raises the stamp. */
+static const char *restamp(struct larder *h)
+{
+	if (larder_invalidate_tag(h, "unrelated", 9))
+		return "an invalidation failed";
+	return hit(h);
+}
+
+static const char *invalidate(struct larder *h)
+{
+	if (larder_invalidate_key(h, KEY))
+		return "an invalidation failed";
+	return letter_of(h) == '-' ? NULL : "what is invalid is served";
+}
+
+static const char *invalidate_tag(struct larder *h)
+{
+	return larder_invalidate_tag(h, "t", 1) ? "an invalidation failed"
+						: NULL;
+}
+
+static const char *compute_anew(struct larder *h)
+{
+	const char *what = invalidate(h);
+
+	return what ? what : put_z(h);
+}
+
+/* Compute it if nobody has: nobody who stands still may hold that up. */
+static const char *fill(struct larder *h)
+{
+	struct larder_fill_options o = {.size_of = sizeof o, .wait_ms = 1};
+	struct larder_fill f;
+	struct larder_view view;
+	char value[SMALL];
+	int result = larder_fill_begin(h, KEY, &o, &f, &view);
+
+	memset(value, 'z', sizeof value);
+	if (result == LARDER_WAIT)
+		result = larder_fill_wait(h, &f, &view);
+	switch (result) {
+	case LARDER_OK:
+		larder_release(h, &view);
+		return NULL;
+	case LARDER_LEAD:
+		result = larder_fill_put(h, &f, value, sizeof value, NULL);
+		return result == LARDER_OK || result == LARDER_NEWER
+			       ? NULL
+			       : "a fill's put failed";
+	case LARDER_TIMEOUT:
+		result = larder_add(h, KEY, value, sizeof value, NULL);
+		return result == LARDER_OK || result == LARDER_EXISTS
+			       ? NULL
+			       : "an add failed";
+	default:
+		return "a fill neither leads nor gets a value";
+	}
+}
+
+static const char *increment(struct larder *h)
+{
+	int result = larder_increment(h, KEY, 10, 100, NULL, NULL);
+
+	return result == LARDER_OK || result == LARDER_NOT_COUNTER
+		       ? NULL
+		       : "an increment failed";
+}
+
+/* Another key takes the slot that KEY was about to get, and leaves it again. */
+static const char *neighbours(struct larder *h)
+{
+	struct segment *s = atomic_load(&h->segment);
+	char key[16];
+	size_t n_key = neighbour(s, 20, key);
+	const char *what;
+
+	if (put_letter(h, key, n_key, 'n', SMALL, NULL))
+		return "a put beside failed";
+	what = put_z(h);
+	larder_remove(h, key, n_key);
+	return what;
+}
+
+/* ------------------------------------------------------------------ */
+/* Memory                                                              */
+
+static const char *evict_all(struct larder *h)
+{
+	struct worker *w = worker(h);
+
+	larder_evict(w, small_class(w->s), 64);
+	return NULL;
+}
+
+/* Unrelated entries of KEY's size, so that its memory is used again. */
+static const char *reuse(struct larder *h)
+{
+	for (int i = 0; i < 6; i++) {
+		char key[16];
+		size_t n = (size_t)snprintf(key, sizeof key, "reuse %d", i);
+
+		if (put_letter(h, key, n, 'x', SMALL, NULL))
+			return "a put elsewhere failed";
+	}
+	return NULL;
+}
+
+static const char *sweep(struct larder *h)
+{
+	const char *what;
+
+	sweep_once(h);
+	what = reuse(h);
+	for (int i = 0; i < GRACE + 2; i++)
+		sweep_once(h);
+	return what;
+}
+
+/* As much as can be freed while the child keeps its section. */
+static const char *free_patiently(struct larder *h)
+{
+	struct worker *w = worker(h);
+	const char *what = take_away(h);
+
+	for (int i = 0; i < GRACE + 1; i++)
+		larder_epoch_advance(w, 100000);
+	larder_slab_reclaim(w, false, 0);
+	return what ? what : reuse(h);
+}
+
+/* The child is expelled, its epoch long past. */
+static void expel(struct worker *w)
+{
+	for (int i = 0; i < 2 * GRACE + 6; i++)
+		larder_epoch_advance(w, 0);
+	larder_slab_reclaim(w, false, 0);
+}
+
+static const char *expel_and_reuse(struct larder *h)
+{
+	const char *what = take_away(h);
+
+	expel(worker(h));
+	for (int i = 0; i < 4 && !what; i++)
+		what = put_z(h);
+	return what;
+}
+
+/* KEY is back where it was: in the same slot, in the same memory. */
+static const char *come_back(struct larder *h)
+{
+	const char *what = take_away(h);
+
+	expel(worker(h));
+	return what ? what : put_z(h);
+}
+
+/* KEY stays, its memory goes to others. */
+static const char *replace_and_reuse(struct larder *h)
+{
+	const char *what = put_z(h);
+
+	expel(worker(h));
+	return what ? what : reuse(h);
+}
+
+/* How much is stored in an object of @class, under a key of up to 16 bytes. */
+static size_t value_of_class(const struct segment *s, unsigned class)
+{
+	return larder_class_units(s, class) * UNIT_BYTES - 56;
+}
+
+/* The same to other sizes. */
+static const char *retype(struct larder *h)
+{
+	struct worker *w = worker(h);
+	unsigned class = small_class(w->s);
+	const char *what = take_away(h);
+
+	expel(w);
+	for (int i = 0; i < 4; i++)
+		larder_page_move(w, class, class + 3);
+	for (int i = 0; i < 24 && !what; i++) {
+		char key[16];
+		size_t n = (size_t)snprintf(key, sizeof key, "retype %d", i);
+
+		if (put_letter(h, key, n, 'r', value_of_class(w->s, class + 3),
+			       NULL))
+			what = "a put into a retyped page failed";
+	}
+	return what ? what : put_z(h);
+}
+
+/*
+ * The same, and what is stored there looks like the header that the child saw:
+ * a header CAS of one that comes too late would succeed on a value.
+ */
+enum { MIMICS = 24, MIMIC_WORDS = 128 };
+
+static uint64_t mimicked;
+
+static size_t mimic_key(char key[16], int i)
+{
+	return (size_t)snprintf(key, 16, "mimic %d", i);
+}
+
+static const char *mimic(struct larder *h)
+{
+	struct worker *w = worker(h);
+	struct segment *s = w->s;
+	unsigned class = small_class(s);
+	uint32_t units = larder_class_units(s, class);
+	uint32_t page = class_next_page(s, s->class_bits, class, 0);
+	size_t n = value_of_class(s, class + 3);
+	uint64_t value[MIMIC_WORDS];
+	char key[16];
+
+	mimicked = 0;
+	for (uint32_t i = 0; page < s->n_pages && i < page_units(s);
+	     i += units) {
+		uint64_t header = load_acquire(
+			&entry_at(s, page_first_unit(s, page) + i)->header);
+
+		if (HEADER_STATE(header) == HEADER_FREE)
+			mimicked = header;
+	}
+	for (unsigned i = 0; i < MIMIC_WORDS; i++)
+		value[i] = mimicked;
+	if (n > sizeof value)
+		return "the class is too large to be mimicked";
+	larder_page_move(w, class, class + 3);
+	for (int i = 0; i < MIMICS; i++)
+		if (larder_put(h, key, mimic_key(key, i), value, n, NULL))
+			return "a put into a retyped page failed";
+	return NULL;
+}
+
+static const char *mimics_stay(struct larder *h)
+{
+	uint64_t value[MIMIC_WORDS];
+	char key[16];
+
+	for (int i = 0; i < MIMICS; i++) {
+		size_t n;
+
+		if (larder_get(h, key, mimic_key(key, i), value, sizeof value,
+			       &n))
+			continue; /* evicted */
+		for (unsigned k = 0; k < n / 8; k++)
+			if (value[k] != mimicked)
+				return "somebody wrote into a value";
+	}
+	return NULL;
+}
+
+static const char *runs(struct larder *h)
+{
+	struct worker *w = worker(h);
+
+	if (put_letter(h, "a run", 5, 'r', LARGE, NULL))
+		return "a put of a run failed";
+	larder_remove(h, "a run", 5);
+	larder_slab_reclaim(w, true, 1);
+	return NULL;
+}
+
+const struct script scripts[] = {
+	{"put", put_z, to_z},
+	{"remove", take_away, to_nothing},
+	{"churn", churn, to_z},
+	{"hit", hit, same},
+	{"restamp", restamp, same},
+	{"invalidate", invalidate, invalid, .invalidates = true},
+	{"compute anew", compute_anew, to_z, .invalidates = true},
+	{"invalidate the tag", invalidate_tag, b_invalid,
+	 .beside = "refresh's late put"},
+	{"fill", fill, computed},
+	{"increment", increment, ten_more},
+	{"neighbours", neighbours, to_z},
+	{"sweep", sweep, same, .counts = true},
+	{"evict", evict_all, may_go, .takes_other = true},
+	{"free patiently", free_patiently, to_nothing},
+	{"expel and reuse", expel_and_reuse, to_z},
+	{"come back", come_back, to_z},
+	{"replace and reuse", replace_and_reuse, to_z},
+	{"retype", retype, to_z, .takes_other = true},
+	{"mimic", mimic, may_go, .check = mimics_stay, .takes_other = true},
+	{"runs", runs, same},
+};
+const unsigned n_scripts = sizeof scripts / sizeof scripts[0];
