@@ -163,7 +163,7 @@ static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
 		larder_help(s, number);
 		return false;
 	}
-	raise_stamp(w, unit, now);
+	raise_stamp(w, unit, MUTANT(RESTAMP_LATE) ? larder_fresh_now(s) : now);
 	return true;
 }
 

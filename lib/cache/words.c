@@ -23,6 +23,8 @@ uint64_t larder_set_number(struct tag_set *set, uint64_t hash)
 {
 	uint64_t number = 0;
 
+	if (MUTANT(FLOOR_FIRST))
+		number = load_acquire(&set->floor);
 	/* All words: two invalidators at once may have taken two for one
 	 * fingerprint. */
 	for (unsigned i = 0; i < TAG_WORDS; i++) {
@@ -34,6 +36,8 @@ uint64_t larder_set_number(struct tag_set *set, uint64_t hash)
 	/* [FLR.2] Acquire above, so that this load comes after those: who finds
 	 * a word already taken by another fingerprint finds its old number
 	 * here. Loaded earlier, it would miss what moves in between. */
+	if (MUTANT(FLOOR_FIRST))
+		return number;
 	return max_u64(number, load_acquire(&set->floor));
 }
 
@@ -68,13 +72,16 @@ void larder_set_raise(struct tag_set *set, uint64_t hash, uint64_t number)
 		if (same_fingerprint(seen, hash)) {
 			if ((seen & STAMP_MASK) >= number)
 				return;
-		} else if (seen) {
+		} else if (seen && !MUTANT(FLOOR_LATE)) {
 			/* [FLR.1] The floor first: between the two steps both
 			 * hold the number, never neither. */
 			raise_acqrel(&set->floor, seen & STAMP_MASK);
 		}
-		if (cas_acqrel(&set->word[i], &seen, set_word(hash, number)))
+		if (cas_acqrel(&set->word[i], &seen, set_word(hash, number))) {
+			if (MUTANT(FLOOR_LATE) && !same_fingerprint(seen, hash))
+				raise_acqrel(&set->floor, seen & STAMP_MASK);
 			return;
+		}
 	}
 }
 

@@ -60,7 +60,8 @@ bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation)
 	 * stopped at it. */
 	return (word & TID_MASK) && !(word & OWNER_DIED) &&
 	       load_acquire(&slot->generation) == generation &&
-	       load_relaxed(&slot->tid) == (word & TID_MASK);
+	       (MUTANT(RECOVERER_COUNTS) ||
+		load_relaxed(&slot->tid) == (word & TID_MASK));
 }
 
 enum { NO_THREAD = 0, NOT_KNOWN = 1 };
