@@ -175,7 +175,7 @@ void try_creation(void)
 				}
 				snprintf(doing, sizeof doing, "%s; at %lu",
 					 ways[way].name, at);
-				alarm(20);
+				alarm(60);
 				what = look_at(pid, killed, &there);
 				alarm(0);
 				if (what)

@@ -27,6 +27,8 @@ static const char *look_at_copy(const struct scenario *sc, int fd,
 
 	if (acked && result >= SAW_TORN)
 		return "the operation saw what must not be";
+	if (acked && !result && !may_succeed(sc, NULL, true))
+		return "what is invalid or gone was served";
 	if (larder_open_fd(fd, NULL, &copy))
 		return "the copy does not open";
 	s = atomic_load(&copy->segment);

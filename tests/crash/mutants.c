@@ -27,70 +27,57 @@ int try_mutants(const char *only)
 
 int larder_mutant;
 
-#define M(name) [LARDER_MUTANT_##name] = {#name,
+/* A run as crash's arguments name it; the script is stall's. */
+#define CAUGHT(name, mode, scenario, script)                                   \
+	[LARDER_MUTANT_##name] = {#name, mode, scenario, script}
 static const struct {
-	const char *name;
-	const char *mode;     /* death, stall, pairs */
-	const char *scenario; /* as crash prints it */
-	const char *script;   /* of stall */
-} caught_by[N_LARDER_MUTANTS] = {M(PLAIN_INSERT) "stall", "put, absent",
-				 "neighbours"},
-  M(HELP_NO_RECHECK) "stall", "add, announced by a dead one", "remove"
-}
-, M(UNLINK_NO_HELP) "pairs", "remove | put | sweep, absent"
-}
-, M(SLOT_NO_VERSION) "stall", "add, announced by a dead one", "remove"
-}
-, M(LIVE_BEFORE_FILL) "death", "put, absent"
-}
-, M(NO_RETIRE) "death", "put, present"
-}
-, M(RETIRE_FREE) "stall", "get, present", "free patiently"
-}
-, M(NO_SELF_CHECK) "stall", "get, present", "expel and reuse"
-}
-, M(NO_HAZARD) "stall", "lease and release, present", "expel and reuse"
-}
-, M(NO_WRITER_CHECK) "stall", "put, present", "replace and reuse"
-}
-, M(RECOVER_FORGETS) "death", "recover dead slots, dead with an entry in hand"
-}
-, M(PUT_IN_PLACE) "death", "put, present"
-}
-, M(DRAW_FIRST) "stall", "invalidate a key, present", "hit"
-}
-, M(RETURN_UNDRAWN) "stall", "invalidate a key, present", "restamp"
-}
-, M(PUT_NO_STAMP_CHECK) "stall", "refresh's late put, present",
-	"invalidate the tag"
-}
-, M(HIT_NO_STAMP_CHECK) "death", "invalidate a key, present"
-}
-, M(RETYPE_EAGER) "stall", "put, present", "mimic"
-}
-, M(RUN_LEAK) "death", "free a run, a run"
-}
-, M(ORPHAN_RETIRED) "death", "put, absent"
-}
-, M(FREE_HELD) "stall", "lease and release, present", "expel and reuse"
-}
-, M(GRACE_ONE) "stall", "get, present", "free patiently"
-}
-, M(HAZARD_UNCHECKED) "stall", "lease and release, present", "replace and reuse"
-}
-, M(MEND_LIVING) "stall", "move a page, present", "sweep"
-}
-, M(PAGE_OPEN_FIRST) "death", "claim a page, present"
-}
-, M(RUN_OPEN_FIRST) "death", "put a run, absent"
-}
-, M(CLAIM_UNCLEAN) "death", "claim a slot, leased by a dead one"
-}
-, M(LEADER_TRUSTED) "death", "fill after a dead leader, led by a dead one"
-}
-,
-}
-;
+	const char *name, *mode, *scenario, *script;
+} caught_by[N_LARDER_MUTANTS] = {
+	CAUGHT(PLAIN_INSERT, "stall", "put, absent", "neighbours"),
+	CAUGHT(HELP_NO_RECHECK, "stall", "add, announced by a dead one",
+	       "remove"),
+	CAUGHT(UNLINK_NO_HELP, "pairs", "remove | put | sweep, absent", NULL),
+	CAUGHT(SLOT_NO_VERSION, "stall", "add, announced by a dead one",
+	       "remove"),
+	CAUGHT(LIVE_BEFORE_FILL, "death", "put, absent", NULL),
+	CAUGHT(NO_RETIRE, "death", "put, present", NULL),
+	CAUGHT(RETIRE_FREE, "stall", "get, present", "free patiently"),
+	CAUGHT(NO_SELF_CHECK, "stall", "get, present", "expel and reuse"),
+	CAUGHT(NO_HAZARD, "stall", "lease and release, present",
+	       "expel and reuse"),
+	CAUGHT(NO_WRITER_CHECK, "stall", "put, present", "replace and reuse"),
+	CAUGHT(RECOVER_FORGETS, "death",
+	       "recover dead slots, dead with an entry in hand", NULL),
+	CAUGHT(PUT_IN_PLACE, "death", "put, present", NULL),
+	CAUGHT(DRAW_FIRST, "stall", "invalidate a key, present", "hit"),
+	CAUGHT(RETURN_UNDRAWN, "stall", "invalidate a key, present", "restamp"),
+	CAUGHT(PUT_NO_STAMP_CHECK, "stall", "refresh's late put, present",
+	       "invalidate the tag"),
+	CAUGHT(HIT_NO_STAMP_CHECK, "death", "invalidate a key, present", NULL),
+	CAUGHT(RETYPE_EAGER, "stall", "put, present", "mimic"),
+	CAUGHT(RUN_LEAK, "death", "free a run, a run", NULL),
+	CAUGHT(ORPHAN_RETIRED, "death", "put, absent", NULL),
+	CAUGHT(FREE_HELD, "stall", "lease and release, present",
+	       "expel and reuse"),
+	CAUGHT(GRACE_ONE, "stall", "get, present", "free patiently"),
+	CAUGHT(HAZARD_UNCHECKED, "stall", "lease and release, present",
+	       "replace and reuse"),
+	CAUGHT(MEND_LIVING, "stall", "move a page, present", "sweep"),
+	CAUGHT(RECOVERER_COUNTS, "stall",
+	       "maintain, page claimed by a dead one", "sweep"),
+	CAUGHT(PAGE_OPEN_FIRST, "death", "claim a page, present", NULL),
+	CAUGHT(RUN_OPEN_FIRST, "death", "put a run, absent", NULL),
+	CAUGHT(CLAIM_UNCLEAN, "death", "claim a slot, leased by a dead one",
+	       NULL),
+	CAUGHT(LEADER_TRUSTED, "death",
+	       "fill after a dead leader, led by a dead one", NULL),
+	CAUGHT(SUCCESSOR_STAMP, "stall", "touch, absent", "compute anew"),
+	CAUGHT(RESTAMP_LATE, "stall", "get, stamp lags", "invalidate"),
+	CAUGHT(FLOOR_LATE, "death",
+	       "invalidate another key, invalid, its set full", NULL),
+	CAUGHT(FLOOR_FIRST, "stall", "get, invalid, its set full",
+	       "invalidate beside"),
+};
 
 /* The run that catches mutant @i, with it or without. 0: it passed. */
 static int run(int i, bool with, int out)

@@ -6,6 +6,7 @@
  * A value is a letter repeated, so that a torn one shows; one by an operation
  * is never equal to one by a starting state or a script.
  */
+#include "crash/letters.h"
 #include "crash/scenario.h"
 
 #include <errno.h>
@@ -16,116 +17,19 @@
 #include "store/page.h"
 
 /* ------------------------------------------------------------------ */
-/* What becomes of a letter                                            */
-
-static const char *same(char before)
-{
-	static char letter[2];
-
-	letter[0] = before;
-	return letter;
-}
-
-static const char *to_b(char before)
-{
-	(void)before;
-	return "b";
-}
-
-static const char *to_run(char before)
-{
-	(void)before;
-	return "B";
-}
-
-static const char *to_nothing(char before)
-{
-	return before == 's' ? "s" : "-";
-}
-
-static bool nothing(char letter)
-{
-	return letter == '-' || letter == 's';
-}
-
-static const char *only_new(char before)
-{
-	return nothing(before) ? "b" : same(before);
-}
-
-/* A fill whose token is older than the invalidation is refused. */
-static const char *late_fill(char before)
-{
-	return before == '-' ? "b" : same(before);
-}
-
-/* The same with a tag of its own that was invalidated. */
-static const char *late_refresh(char before)
-{
-	return before == 'a' || before == '-' ? "b" : same(before);
-}
-
-/* Only what was there when the version was read is replaced. */
-static const char *only_a(char before)
-{
-	return before == 'a' ? "b" : same(before);
-}
-
-static const char *only_old(char before)
-{
-	return nothing(before) ? same(before) : "b";
-}
-
-static const char *a_goes(char before)
-{
-	return before == 'a' ? "-" : same(before);
-}
-
-static const char *invalid(char before)
-{
-	(void)before;
-	return "s";
-}
-
-/* Scripts store without tags. */
-static const char *a_invalid(char before)
-{
-	return before == 'z' ? "z" : "s";
-}
-
-static const char *one_more(char before)
-{
-	switch (before) {
-	case 'c':
-		return "d";
-	case 'd':
-		return "f";
-	case 'i':
-		return "j";
-	case 'j':
-		return "k";
-	case '-':
-	case 's':
-		return "d"; /* begins at 100 */
-	default:
-		return same(before);
-	}
-}
-
-static const char *may_go(char before)
-{
-	static char letters[3] = "-";
-
-	letters[1] = nothing(before) ? '\0' : before;
-	return letters;
-}
-
-/* ------------------------------------------------------------------ */
 /* Stores                                                              */
 
 static int op_put(struct larder *h)
 {
 	return put_letter(h, KEY, 'b', SMALL, NULL);
+}
+
+static int op_put_kept(struct larder *h)
+{
+	struct larder_put_options o = {.size_of = sizeof o,
+				       .flags = LARDER_KEEP};
+
+	return put_letter(h, KEY, 'q', SMALL, &o);
 }
 
 static int op_put_run(struct larder *h)
@@ -218,7 +122,7 @@ static bool whole(const char *value, size_t n)
 	for (size_t i = 1; i<n; i += n> SMALL ? 997 : 1)
 		if (value[i] != value[0])
 			return false;
-	return n == SMALL ? value[0] && strchr("abz", value[0])
+	return n == SMALL ? value[0] && strchr("abzq", value[0])
 			  : n == LARGE && value[0] == 'a';
 }
 
@@ -402,6 +306,20 @@ static int op_invalidate_tag(struct larder *h)
 static int op_invalidate_key(struct larder *h)
 {
 	return larder_invalidate_key(h, KEY);
+}
+
+/* Another key's, which takes KEY's place in its set. */
+static char key_beside[16];
+static size_t n_key_beside;
+
+static void find_key_beside(struct larder *h)
+{
+	n_key_beside = set_neighbour(atomic_load(&h->segment), 20, key_beside);
+}
+
+static int op_invalidate_beside(struct larder *h)
+{
+	return larder_invalidate_key(h, key_beside, n_key_beside);
 }
 
 static int op_invalidate_match(struct larder *h)
@@ -600,95 +518,101 @@ static int op_region(struct larder *h)
 	 BIT(S_PENDING))
 
 const struct operation operations[] = {
-	{"put", NULL, op_put, to_b,
+	{"put", NULL, op_put, letter_to_b,
 	 INDEX_STATES | MEMORY_STATES | PAGE_STATES | BIT(S_EXPIRED) |
 		 BIT(S_RUN) | BIT(S_DEAD_FILLING) | BIT(S_DEAD_LEASING),
 	 .dated = true},
-	{"put tagged", NULL, op_put_tagged, to_b,
+	{"put tagged", NULL, op_put_tagged, letter_to_b,
 	 BIT(S_TAGGED) | BIT(S_HALF_INVALIDATED), .dated = true},
-	{"put a run", NULL, op_put_run, to_run,
+	{"put to keep", NULL, op_put_kept, letter_to_q,
+	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_GROUP_FULL)},
+	{"put a run", NULL, op_put_run, letter_to_run,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_MEMORY_FULL) |
 		 PAGE_STATES,
 	 .dated = true},
-	{"add", NULL, op_add, only_new, INDEX_STATES | BIT(S_EXPIRED)},
-	{"replace", NULL, op_replace, only_old,
+	{"add", NULL, op_add, letter_only_new, INDEX_STATES | BIT(S_EXPIRED)},
+	{"replace", NULL, op_replace, letter_only_old,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_PENDING) | BIT(S_EXPIRED),
 	 .dated = true},
-	{"compare and swap", read_version, op_cas, only_a,
+	{"compare and swap", read_version, op_cas, letter_only_a,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_DEAD_LINKED) |
 		 BIT(S_MEMORY_FULL_PRESENT)},
-	{"increment", NULL, op_increment, one_more,
+	{"increment", NULL, op_increment, letter_one_more,
 	 BIT(S_COUNTER) | BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_GROUP_FULL)},
-	{"touch", NULL, op_touch, same,
+	{"touch", NULL, op_touch, letter_same,
 	 BIT(S_PRESENT) | BIT(S_ABSENT) | BIT(S_TAGGED)},
-	{"remove", NULL, op_remove, to_nothing,
+	{"remove", NULL, op_remove, letter_to_nothing,
 	 INDEX_STATES | BIT(S_RUN) | BIT(S_EXPIRED) | BIT(S_PAGE_DRAINING) |
 		 BIT(S_DEAD_LEASING)},
-	{"remove a version", read_version, op_remove_version, a_goes,
+	{"remove a version", read_version, op_remove_version, letter_a_goes,
 	 BIT(S_PRESENT) | BIT(S_ABSENT)},
-	{"get", NULL, op_get, same,
-	 LIVE_STATES | BIT(S_ABSENT) | BIT(S_PENDING) | BIT(S_DEAD_LINKED),
-	 .reads = true},
-	{"get many", NULL, op_get_many, same, BIT(S_PRESENT) | BIT(S_LAGGING),
-	 .reads = true},
-	{"lease and release", NULL, op_lease, same,
-	 BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_LAGGING), .reads = true},
-	{"release", take_lease, op_release, same, BIT(S_PRESENT) | BIT(S_RUN),
-	 .reads = true},
-	{"fill", NULL, op_fill, only_new,
+	{"get", NULL, op_get, letter_same,
+	 LIVE_STATES | BIT(S_SET_FULL) | BIT(S_ABSENT) | BIT(S_PENDING) |
+		 BIT(S_DEAD_LINKED),
+	 .reads = true, .hits = true},
+	{"get many", NULL, op_get_many, letter_same,
+	 BIT(S_PRESENT) | BIT(S_LAGGING), .reads = true},
+	{"lease and release", NULL, op_lease, letter_same,
+	 BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_LAGGING) | BIT(S_SET_FULL),
+	 .reads = true, .hits = true},
+	{"release", take_lease, op_release, letter_same,
+	 BIT(S_PRESENT) | BIT(S_RUN), .reads = true},
+	{"fill", NULL, op_fill, letter_only_new,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_EXPIRED) |
 		 BIT(S_HALF_INVALIDATED) | BIT(S_FLIGHT_LED) | BIT(S_PENDING)},
-	{"fill after a dead leader", NULL, op_fill_lost, only_new,
+	{"fill after a dead leader", NULL, op_fill_lost, letter_only_new,
 	 BIT(S_FLIGHT_DEAD)},
-	{"fill's late put", begin_fill, op_fill_put, late_fill,
+	{"fill's late put", begin_fill, op_fill_put, letter_late_fill,
 	 BIT(S_ABSENT) | BIT(S_GROUP_FULL) | BIT(S_DEAD_UNLINKED)},
-	{"refresh's late put", take_token, op_refresh, late_refresh,
+	{"refresh's late put", take_token, op_refresh, letter_late_refresh,
 	 BIT(S_PRESENT) | BIT(S_ABSENT)},
-	{"fill's end without a value", begin_fill, op_fill_abandon, same,
+	{"fill's end without a value", begin_fill, op_fill_abandon, letter_same,
 	 BIT(S_ABSENT)},
-	{"follow a fill", NULL, op_follow, same,
+	{"follow a fill", NULL, op_follow, letter_same,
 	 BIT(S_FLIGHT_LED) | BIT(S_FLIGHT_DEAD), .reads = true},
-	{"invalidate a tag", NULL, op_invalidate_tag, a_invalid,
+	{"invalidate a tag", NULL, op_invalidate_tag, letter_a_invalid,
 	 BIT(S_TAGGED) | BIT(S_LAGGING) | BIT(S_HALF_INVALIDATED)},
-	{"invalidate a key", NULL, op_invalidate_key, invalid,
+	{"invalidate a key", NULL, op_invalidate_key, letter_invalid,
 	 BIT(S_PRESENT) | BIT(S_LAGGING) | BIT(S_HALF_INVALIDATED)},
-	{"invalidate a pattern", NULL, op_invalidate_match, invalid,
+	{"invalidate another key", find_key_beside, op_invalidate_beside,
+	 letter_same, BIT(S_SET_FULL) | BIT(S_PRESENT)},
+	{"invalidate a pattern", NULL, op_invalidate_match, letter_invalid,
 	 BIT(S_PRESENT) | BIT(S_HALF_INVALIDATED) | BIT(S_PATTERNS_CLAIMED) |
 		 BIT(S_PATTERN_DRAWING),
 	 .takes_other = true},
-	{"invalidate all", NULL, op_invalidate_all, invalid,
+	{"invalidate all", NULL, op_invalidate_all, letter_invalid,
 	 BIT(S_PRESENT) | BIT(S_HALF_INVALIDATED), .takes_other = true},
-	{"claim a slot", NULL, op_attach, same,
+	{"claim a slot", NULL, op_attach, letter_same,
 	 BIT(S_PRESENT) | SLOT_STATES | BIT(S_FLIGHT_LED), .unattached = true},
-	{"give a slot back", NULL, op_detach, same,
+	{"give a slot back", NULL, op_detach, letter_same,
 	 BIT(S_PRESENT) | BIT(S_GARBAGE)},
-	{"recover dead slots", NULL, op_recover, same, SLOT_STATES},
-	{"evict", NULL, op_evict, may_go,
+	{"recover dead slots", NULL, op_recover, letter_same, SLOT_STATES},
+	{"evict", NULL, op_evict, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_EXPIRED) | BIT(S_DEAD_LEASING) |
 		 BIT(S_MEMORY_FULL_PRESENT) | BIT(S_PENDING_BESIDE),
 	 .takes_other = true},
-	{"sweep a page", NULL, op_sweep, same,
+	{"sweep a page", NULL, op_sweep, letter_same,
 	 BIT(S_EXPIRED) | BIT(S_PENDING) | BIT(S_GARBAGE) | BIT(S_LAGGING) |
 		 BIT(S_PAGE_DRAINING) | BIT(S_RUN_HALF_CLAIMED) |
 		 BIT(S_DEAD_LINKED) | BIT(S_DEAD_UNLINKED) | BIT(S_RUN)},
-	{"maintain", NULL, op_maintain, same,
+	{"maintain", NULL, op_maintain, letter_same,
 	 BIT(S_PRESENT) | BIT(S_DEAD_MAINTAINER) | BIT(S_PATTERN_DRAWING) |
 		 PAGE_STATES},
-	{"move a page", NULL, op_page_move, may_go,
+	{"move a page", NULL, op_page_move, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_PAGE_DRAINING) | BIT(S_DEAD_LEASING),
 	 .takes_other = true},
-	{"claim a page", NULL, op_page_add, same,
+	{"claim a page", NULL, op_page_add, letter_same,
 	 BIT(S_PRESENT) | BIT(S_MEMORY_FULL_PRESENT)},
-	{"claim a run", NULL, op_claim_run, may_go,
+	{"claim a run", NULL, op_claim_run, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_RUN_HALF_CLAIMED) | BIT(S_MEMORY_FULL_PRESENT),
 	 .takes_other = true},
-	{"free a run", NULL, op_free_run, to_nothing,
+	{"free a run", NULL, op_free_run, letter_to_nothing,
 	 BIT(S_RUN) | BIT(S_DEAD_LEASING)},
-	{"retire and reclaim", NULL, op_reclaim, to_nothing,
+	{"retire and reclaim", NULL, op_reclaim, letter_to_nothing,
 	 BIT(S_PRESENT) | BIT(S_GARBAGE) | BIT(S_DEAD_PINNED)},
-	{"advance the epoch", NULL, op_advance, same,
+	{"advance the epoch", NULL, op_advance, letter_same,
 	 BIT(S_PRESENT) | BIT(S_DEAD_PINNED)},
-	{"reserve a region", NULL, op_region, same,
+	{"reserve a region", NULL, op_region, letter_same,
 	 BIT(S_PRESENT) | BIT(S_REGION_HALF)},
 };
 const unsigned n_operations = sizeof operations / sizeof operations[0];

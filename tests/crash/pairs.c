@@ -159,7 +159,7 @@ static void try_at(struct two *t, unsigned long i, unsigned long k,
 
 	snprintf(doing, sizeof doing, "%s; %s, at %lu and %lu", t->name,
 		 order_name[order], i, k);
-	alarm(20);
+	alarm(60);
 	what = go_on(t, order);
 	alarm(0);
 	total.pairs++;

@@ -14,6 +14,7 @@
  *   e   a, and an invalidation of a tag that it has not has returned
  *   z   stored by a       c   a counter at 100;   d  at 101, f at 102
  *       script, small     i   at 110;             j  at 111, k at 112
+ *   q   stored by the operation, to be kept
  *   !   torn, or of no kind above
  */
 #ifndef TESTS_CRASH_SCENARIO_H
@@ -63,6 +64,7 @@ struct operation {
 	bool unattached;  /* attaching is part of the operation */
 	bool takes_other; /* OTHER may go */
 	bool reads;	  /* it has no page in hand, ever */
+	bool hits;	  /* successful only if KEY is there */
 	bool dated;	  /* its value is as old as its call: what an
 			     invalidation since then makes of it is right */
 };
@@ -126,6 +128,7 @@ enum {
 	S_FLIGHT_LED,
 	S_REGION_HALF,
 	S_GARBAGE,
+	S_SET_FULL,
 	N_STATES,
 };
 
@@ -143,6 +146,11 @@ void letters_after(const struct scenario *sc, bool acked, int result,
 void letters_with(const struct scenario *sc, const struct script *script,
 		  int result, bool begun, char letters[16]);
 
+/* May it have succeeded, given what was there while it ran? @script may be
+ * NULL. */
+bool may_succeed(const struct scenario *sc, const struct script *script,
+		 bool begun);
+
 /* NULL, or why what is there cannot be. */
 const char *look(struct larder *h, const struct scenario *sc,
 		 const char *letters, bool other_may_go);
@@ -156,6 +164,8 @@ struct group *group_of_key(const struct segment *s, const char *key,
 			   size_t n_key);
 /* The i-th key beside KEY in its group, printed to @key of 16 bytes. */
 size_t neighbour(const struct segment *s, unsigned i, char *key);
+/* The i-th key beside KEY in its set of invalidated keys. */
+size_t set_neighbour(const struct segment *s, unsigned i, char *key);
 /* Unit of KEY's entry, 0 if it is not linked. */
 uint32_t unit_of_key(struct larder *h);
 unsigned small_class(const struct segment *s);

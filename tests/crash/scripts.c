@@ -4,6 +4,7 @@
  * ordinary operations, and the rare events that make a standstill dangerous,
  * which are grace periods, expulsion, reuse of memory, and its retyping.
  */
+#include "crash/letters.h"
 #include "crash/scenario.h"
 
 #include <stdio.h>
@@ -14,63 +15,6 @@
 #include "crash/stage.h"
 #include "store/evict.h"
 #include "store/page.h"
-
-static bool nothing(char letter)
-{
-	return letter == '-' || letter == 's';
-}
-
-static const char *same(char before)
-{
-	static char letter[2];
-
-	letter[0] = before;
-	return letter;
-}
-
-static const char *to_z(char before)
-{
-	(void)before;
-	return "z";
-}
-
-static const char *to_nothing(char before)
-{
-	return before == 's' ? "s" : "-";
-}
-
-static const char *invalid(char before)
-{
-	(void)before;
-	return "s";
-}
-
-/* b alone has the tag. */
-static const char *b_invalid(char before)
-{
-	return before == 'a' ? "e" : before == 'b' ? "s" : same(before);
-}
-
-static const char *computed(char before)
-{
-	return nothing(before) ? "z" : same(before);
-}
-
-static const char *ten_more(char before)
-{
-	return before == 'c' || nothing(before) ? "i"
-	       : before == 'd'			? "j"
-	       : before == 'f'			? "k"
-						: same(before);
-}
-
-static const char *may_go(char before)
-{
-	static char letters[3] = "-";
-
-	letters[1] = nothing(before) ? '\0' : before;
-	return letters;
-}
 
 /* ------------------------------------------------------------------ */
 
@@ -116,13 +60,28 @@ static const char *invalidate(struct larder *h)
 {
 	if (larder_invalidate_key(h, KEY))
 		return "an invalidation failed";
-	return letter_of(h) == '-' ? NULL : "what is invalid is served";
+	return strchr("-q", letter_of(h)) ? NULL : "what is invalid is served";
 }
 
 static const char *invalidate_tag(struct larder *h)
 {
 	return larder_invalidate_tag(h, "t", 1) ? "an invalidation failed"
 						: NULL;
+}
+
+/* So many that KEY's number, if it has one, is displaced from its set. */
+static const char *invalidate_beside(struct larder *h)
+{
+	struct segment *s = atomic_load(&h->segment);
+
+	for (unsigned i = 0; i < TAG_WORDS; i++) {
+		char key[16];
+		size_t n = set_neighbour(s, i, key);
+
+		if (larder_invalidate_key(h, key, n))
+			return "an invalidation failed";
+	}
+	return NULL;
 }
 
 static const char *compute_anew(struct larder *h)
@@ -371,26 +330,28 @@ static const char *runs(struct larder *h)
 }
 
 const struct script scripts[] = {
-	{"put", put_z, to_z},
-	{"remove", take_away, to_nothing},
-	{"churn", churn, to_z},
-	{"hit", hit, same},
-	{"restamp", restamp, same},
-	{"invalidate", invalidate, invalid, .invalidates = true},
-	{"compute anew", compute_anew, to_z, .invalidates = true},
-	{"invalidate the tag", invalidate_tag, b_invalid,
+	{"put", put_z, letter_to_z},
+	{"remove", take_away, letter_to_nothing},
+	{"churn", churn, letter_to_z},
+	{"hit", hit, letter_same},
+	{"restamp", restamp, letter_same},
+	{"invalidate", invalidate, letter_invalid, .invalidates = true},
+	{"compute anew", compute_anew, letter_to_z, .invalidates = true},
+	{"invalidate beside", invalidate_beside, letter_may_go},
+	{"invalidate the tag", invalidate_tag, letter_b_invalid,
 	 .beside = "refresh's late put"},
-	{"fill", fill, computed},
-	{"increment", increment, ten_more},
-	{"neighbours", neighbours, to_z},
-	{"sweep", sweep, same, .counts = true},
-	{"evict", evict_all, may_go, .takes_other = true},
-	{"free patiently", free_patiently, to_nothing},
-	{"expel and reuse", expel_and_reuse, to_z},
-	{"come back", come_back, to_z},
-	{"replace and reuse", replace_and_reuse, to_z},
-	{"retype", retype, to_z, .takes_other = true},
-	{"mimic", mimic, may_go, .check = mimics_stay, .takes_other = true},
-	{"runs", runs, same},
+	{"fill", fill, letter_computed},
+	{"increment", increment, letter_ten_more},
+	{"neighbours", neighbours, letter_to_z},
+	{"sweep", sweep, letter_same, .counts = true},
+	{"evict", evict_all, letter_may_go, .takes_other = true},
+	{"free patiently", free_patiently, letter_to_nothing},
+	{"expel and reuse", expel_and_reuse, letter_to_z},
+	{"come back", come_back, letter_to_z},
+	{"replace and reuse", replace_and_reuse, letter_to_z},
+	{"retype", retype, letter_to_z, .takes_other = true},
+	{"mimic", mimic, letter_may_go, .check = mimics_stay,
+	 .takes_other = true},
+	{"runs", runs, letter_same},
 };
 const unsigned n_scripts = sizeof scripts / sizeof scripts[0];

@@ -102,6 +102,15 @@ void sweep_once(struct larder *h)
 	larder_slab_flush(w);
 }
 
+uint64_t counted(const struct segment *s, unsigned counter)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		n += load_relaxed(&s->cells[i].counter[counter]);
+	return n;
+}
+
 void mark_dead(struct segment *s, pid_t pid)
 {
 	for (uint32_t i = 0; pid && i < s->n_slots; i++) {
@@ -173,13 +182,18 @@ const char *kept_back(struct larder *h, pid_t pid, bool reads)
 {
 	static char text[80];
 	struct segment *s = atomic_load(&h->segment);
-	unsigned n_own = 1, n_kept = 0, n_pages = 0;
+	unsigned n_own = 0, n_kept = 0, n_pages = 0;
 	uint32_t own = UINT32_MAX;
 
 	for (uint32_t i = 0; i < s->n_slots; i++) {
-		if (load_relaxed(&s->slots[i].pid) != (uint32_t)pid)
+		const atomic_u32 *word = (const atomic_u32 *)&s->slots[i].claim;
+
+		if ((load_relaxed(word) & 0x3fffffff) != (uint32_t)pid)
 			continue;
-		own = i;
+		/* Who recovers or claims a slot has its hazards, and not what
+		 * the dead one had. */
+		if (load_relaxed(&s->slots[i].tid) == (uint32_t)pid)
+			own = i;
 		for (unsigned k = 0; k < N_HAZARDS; k++)
 			n_own += load_relaxed(&s->slots[i].hazard[k]) != 0;
 	}
@@ -213,6 +227,6 @@ const char *kept_back(struct larder *h, pid_t pid, bool reads)
 	snprintf(text, sizeof text,
 		 "keeps %u entries back with %u in hazard, and %u pages not "
 		 "its own",
-		 n_kept, n_own - 1, n_pages);
+		 n_kept, n_own, n_pages);
 	return text;
 }

@@ -46,12 +46,17 @@ const char *kept_back(struct larder *h, pid_t pid, bool reads);
 /* ------------------------------------------------------------------ */
 
 struct total {
-	unsigned long scenarios, instructions, states, deaths, stalls, pairs,
-		failures;
+	unsigned long scenarios, instructions, accesses, states, deaths, stalls,
+		pairs, failures;
+	/* By scripts, while a child stood still. */
+	unsigned long expulsions, moves;
 	/* At most, by one that stood still. */
 	unsigned long most_kept;
 };
 extern struct total total;
+
+/* A counter of the segment, of all slots together. */
+uint64_t counted(const struct segment *s, unsigned counter);
 
 /* Report a failure. The first of them decide; with stop_at_first the process
  * ends there. */

@@ -28,6 +28,8 @@ static const char *look_after(struct stage *st, const struct script *script,
 	if (child_acked(c, &result) && result >= SAW_TORN)
 		return result == SAW_TORN ? "the child read what was reused"
 					  : "the child saw what must not be";
+	if (!result && !may_succeed(sc, script, begun))
+		return "the child was served what is invalid or gone";
 	what = script->check ? script->check(st->h) : NULL;
 	if (what)
 		return what;
@@ -41,12 +43,16 @@ static void try_script(struct stage *st, const struct script *script,
 		       struct child *c, unsigned long at)
 {
 	const struct scenario *sc = st->sc;
+	uint64_t expelled = counted(st->s, COUNTER_EXPULSIONS);
+	uint64_t moved = counted(st->s, COUNTER_PAGES_MOVED);
 	const char *what;
 
 	snprintf(doing, sizeof doing, "%s; stall with %s, at %lu",
 		 scenario_name(sc), script->name, at);
-	alarm(20); /* nothing of the script may wait for the child */
+	alarm(60); /* nothing of the script may wait for the child */
 	what = script->run(st->h);
+	total.expulsions += counted(st->s, COUNTER_EXPULSIONS) - expelled;
+	total.moves += counted(st->s, COUNTER_PAGES_MOVED) - moved;
 	if (!what && script->counts && !sc->state->helped)
 		what = kept_back(st->h, c->pid, sc->operation->reads);
 	if (!what)
@@ -98,6 +104,7 @@ void try_stalls(const struct scenario *sc, unsigned stride,
 		at++;
 	} while (child_next_access(&c));
 	turn++;
+	total.accesses += at;
 	child_kill(&c);
 	printf("%-58s %7lu accesses %5lu stalls\n", scenario_name(sc), at,
 	       total.stalls - before);

@@ -139,6 +139,21 @@ static void run_present(struct larder *h)
 	must(put_letter(h, KEY, 'a', LARGE, NULL));
 }
 
+/* KEY is invalid, and its number the next that is displaced from its set. */
+static void set_full(struct larder *h)
+{
+	struct segment *s = atomic_load(&h->segment);
+
+	present(h);
+	must(larder_invalidate_key(h, KEY));
+	for (unsigned i = 0; i < TAG_WORDS - 1; i++) {
+		char key[16];
+		size_t n = set_neighbour(s, i, key);
+
+		must(larder_invalidate_key(h, key, n));
+	}
+}
+
 /* KEY was there, and its memory waits for its grace period. */
 static void garbage(struct larder *h)
 {
@@ -482,7 +497,7 @@ const struct state states[] = {
 	[S_COUNTER] = {"a counter", counter, "c"},
 	[S_EXPIRED] = {"expired", expired, "-"},
 	[S_TAGGED] = {"tagged", tagged, "a"},
-	[S_LAGGING] = {"stamp lags", lagging, "a"},
+	[S_LAGGING] = {"stamp lags", lagging, "a", .unsettled = true},
 	[S_HALF_INVALIDATED] = {"half invalidated by a dead one",
 				half_invalidated, "-a", .unsettled = true},
 	[S_RUN] = {"a run", run_present, "A"},
@@ -517,6 +532,8 @@ const struct state states[] = {
 	[S_FLIGHT_LED] = {"led by another", flight_led, "-", .helped = true},
 	[S_REGION_HALF] = {"half reserved by a dead one", region_half, "a",
 			   .unsettled = true},
+	[S_SET_FULL] = {"invalid, its set full", set_full, "s",
+			.unsettled = true},
 	[S_GARBAGE] = {"garbage", garbage, "-", .unsettled = true},
 };
 const unsigned n_states = N_STATES;

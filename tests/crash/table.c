@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/words.h"
 
 void must(int result)
 {
@@ -85,8 +86,8 @@ char letter_of(struct larder *h)
 		return value[0] ? '!' : 'B';
 	if (n == LARGE)
 		return value[0] == 'a' ? 'A' : '!';
-	return n == SMALL && value[0] && strchr("abz", value[0]) ? value[0]
-								 : '!';
+	return n == SMALL && value[0] && strchr("abzq", value[0]) ? value[0]
+								  : '!';
 }
 
 /* Kept from being inlined: gcc 12 unrolls the hash over the small buffer below
@@ -105,6 +106,20 @@ size_t neighbour(const struct segment *s, unsigned i, char *key)
 		size_t n = (size_t)snprintf(key, 16, "g%u", k);
 
 		if (group_of_key(s, key, n) == g && !i--)
+			return n;
+	}
+}
+
+size_t set_neighbour(const struct segment *s, unsigned i, char *key)
+{
+	const uint64_t hash = key_hash_of(s, KEY);
+
+	for (unsigned k = 0;; k++) {
+		size_t n = (size_t)snprintf(key, 16, "s%u", k);
+
+		if (key_set_of(s, key_hash_of(s, key, n)) ==
+			    key_set_of(s, hash) &&
+		    !i--)
 			return n;
 	}
 }
@@ -186,6 +201,20 @@ void letters_with(const struct scenario *sc, const struct script *script,
 		map_letters("-", sc->operation->after, letters);
 	if (sc->operation->dated && script->invalidates)
 		add_letters(letters, "s");
+}
+
+bool may_succeed(const struct scenario *sc, const struct script *script,
+		 bool begun)
+{
+	char letters[16] = "";
+
+	if (!sc->operation->hits)
+		return true;
+	if (!script || begun)
+		add_letters(letters, sc->state->before);
+	if (script)
+		map_letters(sc->state->before, script->after, letters);
+	return strspn(letters, "-s") < strlen(letters);
 }
 
 const char *look(struct larder *h, const struct scenario *sc,
