@@ -63,7 +63,8 @@ static enum verdict judge(struct worker *w, uint32_t i, uint64_t epoch,
 		return WAS_EXPELLED;
 	if (pin_epoch(*pin) == epoch)
 		return MAY_PASS;
-	if (!larder_slot_dead(s, i) && !stuck(s, i, *pin, patience_ms))
+	if (!larder_slot_dead(s, i) &&
+	    (!EXPELS_THE_LIVING || !stuck(s, i, *pin, patience_ms)))
 		return MUST_WAIT;
 	/* [EPO.4] The owner sees this before it uses what it read: it pairs
 	 * with [EPO.5] through the second barrier below. */
