@@ -212,9 +212,10 @@ static enum met meet(struct worker *w, uint32_t unit, unsigned class,
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return MET_EXPELLED;
 	page_state = load_acquire(&s->page_words[page_of_unit(s, unit)]);
+	if (!larder_unit_in_page(s, unit, page_state, &found) || found != class)
+		return MET_NOTHING;
 	word = load_acquire(&entry_at(s, unit)->header);
-	if (!larder_unit_in_page(s, unit, page_state, &found) ||
-	    found != class || HEADER_STATE(word) != HEADER_LIVE ||
+	if (HEADER_STATE(word) != HEADER_LIVE ||
 	    !larder_entry_view(s, unit, &c->v))
 		return MET_NOTHING;
 	c->hash = larder_hash(s->sb->secret, c->v.key, c->v.n_key);

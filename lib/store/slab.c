@@ -42,6 +42,17 @@ bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 	}
 }
 
+/* The header at a unit that a hint names, HEADER_NONE if the page has no object
+ * there: it is looked at only where it is one, for elsewhere somebody may be
+ * writing a value. The caller's hazard keeps the page as its word says. */
+static uint64_t header_in_page(const struct segment *s, uint32_t unit,
+			       uint64_t word, unsigned *class)
+{
+	return larder_unit_in_page(s, unit, word, class)
+		       ? load_acquire(&entry_at(s, unit)->header)
+		       : HEADER_NONE;
+}
+
 void larder_slab_hint(struct worker *w, unsigned class, uint32_t unit)
 {
 	struct segment *s = w->s;
@@ -63,7 +74,7 @@ static bool take(struct worker *w, unsigned class, uint32_t unit,
 	atomic_u64 *at = &entry_at(s, unit)->header;
 	bool taken = false;
 	unsigned found;
-	uint64_t seen, next;
+	uint64_t seen = HEADER_NONE, next;
 
 	larder_pin(w);
 	/* [HAZ.3] The page word is read after the hazard is set: a drainer
@@ -72,10 +83,9 @@ static bool take(struct worker *w, unsigned class, uint32_t unit,
 		uint64_t word =
 			load_acquire(&s->page_words[page_of_unit(s, unit)]);
 
-		seen = load_acquire(at);
-		if (PAGE_STATE(word) == PAGE_ACTIVE &&
-		    larder_unit_in_page(s, unit, word, &found) &&
-		    found == class && HEADER_STATE(seen) == HEADER_FREE &&
+		if (PAGE_STATE(word) == PAGE_ACTIVE)
+			seen = header_in_page(s, unit, word, &found);
+		if (HEADER_STATE(seen) == HEADER_FREE && found == class &&
 		    larder_may_write(w)) {
 			next = header_word(HEADER_ALLOC, w->index,
 					   HEADER_GENERATION(seen) + 1,
@@ -396,9 +406,8 @@ bool larder_slab_free_ripe(struct worker *w, uint32_t unit, uint64_t epoch,
 	    !larder_hazard_set(w, HAZARD_OLD, unit))
 		return false;
 	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
-	seen = load_acquire(at);
-	if (larder_unit_in_page(s, unit, word, &class) &&
-	    HEADER_STATE(seen) == HEADER_RETIRED &&
+	seen = header_in_page(s, unit, word, &class);
+	if (HEADER_STATE(seen) == HEADER_RETIRED &&
 	    larder_grace_over(epoch, HEADER_EXTRA(seen)) && larder_may_write(w))
 		done = cas_acqrel(at, &seen,
 				  header_word(HEADER_FREE, 0,
@@ -537,10 +546,9 @@ void larder_slab_recover_unit(struct worker *w, uint32_t unit, uint32_t slot,
 			uint64_t word = load_acquire(
 				&s->page_words[page_of_unit(s, unit)]);
 			uint64_t header =
-				load_acquire(&entry_at(s, unit)->header);
+				header_in_page(s, unit, word, &class);
 
-			if (larder_unit_in_page(s, unit, word, &class) &&
-			    HEADER_STATE(header) == HEADER_ALLOC &&
+			if (HEADER_STATE(header) == HEADER_ALLOC &&
 			    HEADER_OWNER(header) == slot &&
 			    HEADER_EXTRA(header) == (generation & 0xffffff))
 				finish_orphan(w, unit, class, header);
@@ -613,29 +621,26 @@ static void sweep_object(struct worker *w, uint32_t unit, uint64_t epoch,
 		return;
 	}
 	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
-	header = load_acquire(&entry_at(s, unit)->header);
-	if (larder_unit_in_page(s, unit, word, &class)) {
-		switch (HEADER_STATE(header)) {
-		case HEADER_FREE:
-			if (class == RUN_CLASS)
-				larder_run_free(w, page_of_unit(s, unit));
-			else if (!bit_test(s->hint_bits, unit))
-				larder_slab_hint(w, class, unit);
-			break;
-		case HEADER_ALLOC:
-			if (alloc_orphaned(s, header))
-				finish_orphan(w, unit, class, header);
-			break;
-		case HEADER_LIVE:
-			sweep_live(w, unit, class, header, census);
-			break;
-		case HEADER_RETIRED:
-			larder_slab_free_ripe(w, unit, epoch, hazards,
-					      n_hazards);
-			break;
-		default:
-			break;
-		}
+	header = header_in_page(s, unit, word, &class);
+	switch (HEADER_STATE(header)) {
+	case HEADER_FREE:
+		if (class == RUN_CLASS)
+			larder_run_free(w, page_of_unit(s, unit));
+		else if (!bit_test(s->hint_bits, unit))
+			larder_slab_hint(w, class, unit);
+		break;
+	case HEADER_ALLOC:
+		if (alloc_orphaned(s, header))
+			finish_orphan(w, unit, class, header);
+		break;
+	case HEADER_LIVE:
+		sweep_live(w, unit, class, header, census);
+		break;
+	case HEADER_RETIRED:
+		larder_slab_free_ripe(w, unit, epoch, hazards, n_hazards);
+		break;
+	default:
+		break;
 	}
 	larder_hazard_clear(w, HAZARD_OLD);
 	larder_unpin(w);
