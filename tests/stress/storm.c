@@ -29,7 +29,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,18 +52,6 @@ struct plan {
 	double seconds, round_seconds;
 	uint64_t kills, operations, first_round;
 };
-
-static void remove_segment(void)
-{
-	if (board && getpid() == board->parent)
-		unlink(board->path);
-}
-
-static void interrupted(int number)
-{
-	remove_segment();
-	_exit(128 + number);
-}
 
 /* Everything that may be asked for, or the exit status. */
 static int read_options(int argc, char **argv, struct plan *p)
@@ -130,8 +117,7 @@ static int read_options(int argc, char **argv, struct plan *p)
 		.bytes = megabytes << 20,
 		.n_slots = 2 * board->n_seats + 16,
 		.pattern_ms = 200,
-		.flags = LARDER_CREATE_EXCL |
-			 (board->fenced ? LARDER_CREATE_FENCED : 0)};
+		.flags = board->fenced ? LARDER_CREATE_FENCED : 0};
 	return 0;
 }
 
@@ -147,9 +133,19 @@ static int make_board(void)
 	board->parent = getpid();
 	board->n_seats = 24;
 	board->seed = (uint64_t)time(NULL);
-	snprintf(board->path, sizeof board->path, "/dev/shm/larder-storm-%d",
-		 (int)getpid());
 	return 0;
+}
+
+/* Without a name that would outlive a storm that is killed itself: whoever
+ * forks or execs inherits the descriptor and opens it by its path. */
+static int make_segment(const struct larder_create_options *options)
+{
+	int fd, result = larder_create_fd(options, &fd);
+
+	if (result)
+		return result;
+	snprintf(board->path, sizeof board->path, "/proc/self/fd/%d", fd);
+	return larder_open(board->path, NULL, &cache);
 }
 
 static uint64_t n_operations(void)
@@ -335,15 +331,10 @@ int main(int argc, char **argv)
 	}
 	printf("seed %llu\n", (unsigned long long)board->seed);
 	fflush(stdout);
-	signal(SIGINT, interrupted);
-	signal(SIGTERM, interrupted);
-	atexit(remove_segment);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	result = larder_create(board->path, &p.create);
-	if (!result)
-		result = larder_open(board->path, NULL, &cache);
+	result = make_segment(&p.create);
 	if (result) {
-		fprintf(stderr, "larder-storm: %s: %s\n", board->path,
+		fprintf(stderr, "larder-storm: a segment: %s\n",
 			larder_strerror(result));
 		return 1;
 	}
