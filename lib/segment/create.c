@@ -239,11 +239,38 @@ int larder_create(const char *path, const struct larder_create_options *given)
 	return error;
 }
 
+/* Bytes that the kernel could give without taking them from somebody. */
+static uint64_t memory_available(void)
+{
+	static const char *const names[] = {"MemAvailable:", "SwapFree:"};
+	FILE *f = fopen("/proc/meminfo", "re");
+	uint64_t bytes = 0;
+	char line[128];
+
+	if (!f)
+		return UINT64_MAX;
+	while (fgets(line, sizeof line, f))
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+			if (!strncmp(line, names[i], strlen(names[i])))
+				bytes += strtoull(line + strlen(names[i]), NULL,
+						  10)
+					 << 10;
+	fclose(f);
+	return bytes ? bytes : UINT64_MAX;
+}
+
 static int create_fd(const struct larder_create_options *given, int *result)
 {
 	struct larder_create_options o;
+	struct superblock plan;
 	int error = read_options(given, &o), fd;
 
+	if (!error)
+		error = larder_layout_plan(&o, &plan);
+	/* No file system bounds a file without a name: the kernel would end
+	 * other programs to reserve what is not there. */
+	if (!error && plan.bytes > memory_available())
+		error = -ENOMEM;
 	if (error)
 		return error;
 	fd = memfd_create("larder", 0);

@@ -125,7 +125,7 @@ int larder_layout_plan(const struct larder_create_options *o,
 			 ~UINT64_C(4095);
 	uint64_t entries, at = SUPERBLOCK_BYTES;
 
-	if (bytes < LARDER_SEGMENT_MIN || bytes > LARDER_SEGMENT_MAX ||
+	if (bytes < LARDER_SEGMENT_MIN || o->bytes > LARDER_SEGMENT_MAX ||
 	    o->n_slots > LARDER_SLOTS_MAX || o->policy > LARDER_POLICY_COST ||
 	    o->max_entries > bytes / UNIT_BYTES || o->entry_hint > bytes / 8)
 		return -EINVAL;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -167,6 +168,30 @@ static int file_size_limit(void)
 	return 0;
 }
 
+/* Memory without a name has no limit of its own: more of it than there is would
+ * end whatever the kernel thinks best. Here that would be this process. */
+static int no_memory(void)
+{
+	struct larder_create_options o = {.size_of = sizeof o,
+					  .bytes = LARDER_SEGMENT_MAX};
+	struct sysinfo machine;
+	FILE *first = fopen("/proc/self/oom_score_adj", "we");
+	int fd, error;
+
+	if (!first || fputs("1000", first) < 0 || fclose(first) ||
+	    sysinfo(&machine) ||
+	    machine.totalram * machine.mem_unit >= LARDER_SEGMENT_MAX / 2)
+		return NOT_ALLOWED;
+	error = larder_create_fd(&o, &fd);
+	claim(error == -ENOMEM, "256 GiB without a name are refused: %s",
+	      larder_strerror(error));
+	o.bytes++;
+	error = larder_create_fd(&o, &fd);
+	claim(error == -EINVAL, "one byte more is no size: %s",
+	      larder_strerror(error));
+	return 0;
+}
+
 static int read_only_mount(void)
 {
 	struct larder_inspector *inspector;
@@ -227,6 +252,7 @@ int main(void)
 	stage("no inodes left", no_inodes);
 	stage("a folder that is not there", no_folder);
 	stage("a limit on the size of files", file_size_limit);
+	stage("more than the memory", no_memory);
 	stage("a read-only mount", read_only_mount);
 	stage("a read-only folder", read_only_folder);
 	rmdir(in_folder("shut"));
