@@ -101,7 +101,7 @@ enum larder_outcome {
 	LARDER_TIMEOUT = 12, /* waited as long as allowed: compute yourself */
 	LARDER_NOT_COUNTER = 13, /* the entry there is no 8-byte counter */
 	LARDER_TRUNCATED = 14,	 /* buffer too small: its size's bytes copied */
-	LARDER_KEPT = 15,	 /* entry has LARDER_KEEP: not removed */
+	LARDER_KEPT = 15,	 /* a region's memory: stays as it is */
 	LARDER_END = 16,	 /* a walk is over */
 };
 
@@ -193,7 +193,8 @@ LARDER_API int larder_create(const char *path,
 			     const struct larder_create_options *options);
 
 /** The same in a memfd that forked or executed children inherit. *@fd is
- *  owned by the caller and has no close-on-exec flag. [T] */
+ *  owned by the caller and has no close-on-exec flag. Return: 0, -EINVAL,
+ *  -EFBIG, -ENOMEM (more than the memory that is available). [T] */
 LARDER_API int larder_create_fd(const struct larder_create_options *options,
 				int *fd);
 
@@ -225,7 +226,8 @@ struct larder_open_options {
  * and a fresh one takes its place; whoever is attached to the old one finds it
  * closed and attaches to the new one at its next operation.
  *
- * Return: 0, -ENOENT, -EACCES, -EROFS, enum larder_error. [T]
+ * Return: 0, -ENOENT, -EACCES, -EROFS, -EMFILE (32 handles are open already),
+ * enum larder_error. [T]
  */
 LARDER_API int larder_open(const char *path,
 			   const struct larder_open_options *options,
@@ -304,7 +306,8 @@ struct larder_info {
 LARDER_API int larder_get(struct larder *handle, const void *key, size_t n_key,
 			  void *value, size_t n_buffer, size_t *n_value);
 
-/** larder_get() that also tells about the entry. [T] [W] */
+/** larder_get() that also tells about the entry: @info is written on LARDER_OK
+ *  and LARDER_TRUNCATED. [T] [W] */
 LARDER_API int larder_get_info(struct larder *handle, const void *key,
 			       size_t n_key, void *value, size_t n_buffer,
 			       struct larder_info *info);
@@ -368,7 +371,8 @@ struct larder_put_options {
 	size_t size_of;
 	uint64_t ttl_ms; /* hard; 0: the segment's default; UINT64_MAX: never */
 	uint64_t soft_ttl_ms;	 /* from then on stale; 0: none */
-	uint32_t jitter_percent; /* shorten both by up to this much at random */
+	uint32_t jitter_percent; /* shorten both by up to this much at random;
+				    more than 100 is 100 */
 	uint32_t flags;		 /* LARDER_KEEP, LARDER_NEGATIVE */
 	uint64_t cost_ns;	 /* what computing it took; 0: unknown */
 	const struct larder_tag *tags;
@@ -385,8 +389,9 @@ struct larder_put_options {
  * one compare-and-swap: a failed put leaves the old value in place.
  *
  * Return: LARDER_OK, LARDER_NO_SPACE, LARDER_KEEP_LIMIT; with a token also
- * LARDER_STALE_FILL, LARDER_NEWER. -EINVAL, -EMSGSIZE (key, value or tags too
- * large). [T] [E]
+ * LARDER_STALE_FILL, LARDER_NEWER. LARDER_KEPT: the key is a region's. -EINVAL
+ * (key, options or a tag that cannot be), -EMSGSIZE (larger than
+ * larder_value_max()). [T] [E]
  */
 LARDER_API int larder_put(struct larder *handle, const void *key, size_t n_key,
 			  const void *value, size_t n_value,
@@ -417,28 +422,30 @@ LARDER_API int larder_cas(struct larder *handle, const void *key, size_t n_key,
  * @options: for a new counter; an existing one keeps its tags and expiry
  * @result:  the new value; may be NULL
  *
- * Copy-on-write: the counter's bytes are native-endian and readable by get.
- * Return: LARDER_OK, LARDER_NOT_COUNTER, LARDER_NO_SPACE. [T] [E]
+ * Copy-on-write: the counter's bytes are native-endian and readable by get; any
+ * value of 8 bytes counts as one. A counter that is not valid any more begins
+ * anew. Return: LARDER_OK, LARDER_NOT_COUNTER, LARDER_NO_SPACE. [T] [E]
  */
 LARDER_API int larder_increment(struct larder *handle, const void *key,
 				size_t n_key, int64_t delta, uint64_t initial,
 				const struct larder_put_options *options,
 				uint64_t *result);
 
-/** Move an entry's expiry: @ttl_ms from now, UINT64_MAX for never. An entry
- *  that was put without any TTL is rewritten. Return: LARDER_OK, LARDER_MISS,
- *  LARDER_NO_SPACE. [T] [E] */
+/** Move an entry's hard expiry: @ttl_ms from now, UINT64_MAX for never. The
+ *  entry is written anew, its soft expiry and all else as before; one with
+ *  LARDER_KEEP is left alone. Return: LARDER_OK, LARDER_MISS, LARDER_NO_SPACE.
+ *  [T] [E] */
 LARDER_API int larder_touch(struct larder *handle, const void *key,
 			    size_t n_key, uint64_t ttl_ms);
 
 /** Take an entry away. Stops no fill that is under way; invalidating the key
- *  does. Entries with LARDER_KEEP go too. Return: LARDER_OK, LARDER_MISS.
- *  [T] [W] */
+ *  does. Entries with LARDER_KEEP go too. Return: LARDER_OK, LARDER_MISS,
+ *  LARDER_KEPT (a region's key). [T] [W] */
 LARDER_API int larder_remove(struct larder *handle, const void *key,
 			     size_t n_key);
 
 /** Remove only if the entry's version is @version. Return: LARDER_OK,
- *  LARDER_MISS, LARDER_CHANGED. [T] [W] */
+ *  LARDER_MISS, LARDER_CHANGED, LARDER_KEPT. [T] [W] */
 LARDER_API int larder_remove_version(struct larder *handle, const void *key,
 				     size_t n_key, uint64_t version);
 
@@ -559,14 +566,16 @@ LARDER_API int larder_fill_poll(struct larder *handle, struct larder_fill *fill,
  *  thread that the first call starts; owned by the handle. [T] */
 LARDER_API int larder_fill_fd(struct larder *handle);
 
-/** The token of a fill that the caller leads. [T] [W] */
+/** The token of a fill that the caller leads. Return: 0, -EINVAL (it does not
+ *  lead). [T] [W] */
 LARDER_API int larder_fill_token(const struct larder_fill *fill,
 				 struct larder_token *token);
 
 /** A buffer that a compute callback fills through larder_result_set(). */
 struct larder_result;
 
-/** Give the computed bytes (copied) and how to store them (may be NULL). */
+/** Give the computed bytes and how to store them (may be NULL): all is copied;
+ *  of several calls the last counts. Return: 0, -EINVAL, -ENOMEM. */
 LARDER_API int larder_result_set(struct larder_result *result,
 				 const void *value, size_t n_value,
 				 const struct larder_put_options *options);
@@ -583,7 +592,7 @@ typedef int larder_compute(void *context, struct larder_result *result);
  * copy, released by larder_release() all the same.
  *
  * Return: LARDER_OK, LARDER_STALE, LARDER_ERR_COMPUTE (and no stale value),
- * LARDER_ERR_NESTED_FILL. [T] [B]
+ * LARDER_ERR_NESTED_FILL, -EINVAL, -ENOMEM. [T] [B]
  */
 LARDER_API int larder_fetch(struct larder *handle, const void *key,
 			    size_t n_key, larder_compute *compute,
@@ -640,6 +649,8 @@ struct larder_usage {
 	uint64_t n_entries;
 	uint64_t n_workers; /* attached threads */
 };
+/** Count them: a look at every page, so for people and not for hits. Return: 0,
+ *  -EINVAL. [T] */
 LARDER_API int larder_usage(struct larder *handle, struct larder_usage *usage);
 
 /**

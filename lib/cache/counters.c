@@ -37,8 +37,11 @@ const char *larder_counter_help(size_t i)
 
 int larder_counters(struct larder *h, uint64_t *counters, size_t n)
 {
-	struct segment *s = load_acquire(&h->segment);
+	struct segment *s;
 
+	if (!h || (!counters && n))
+		return -EINVAL;
+	s = load_acquire(&h->segment);
 	for (size_t k = 0; k < n; k++) {
 		counters[k] = 0;
 		for (uint32_t i = 0; k < COUNTER_NONE && i < s->n_slots; i++)

@@ -29,12 +29,13 @@ static bool become_maintainer(struct worker *w)
 	return cas_acqrel(who, &seen, me);
 }
 
-/* Counts of a whole round, private to the maintainer's thread. A round that
- * changed hands is begun again. */
+/* Counts of a whole round, private to the maintainer's worker, which forgets
+ * them when it attaches anew. A round that changed hands is begun again. */
 struct round {
 	struct census census;
-	uint64_t id, began_ms, handle_serial;
+	uint64_t id, began_ms;
 };
+_Static_assert(sizeof(struct round) <= ROUND_BYTES, "a worker has room for it");
 
 /*
  * A death may have left the hints wrong by what the dead one had in hand. They
@@ -77,7 +78,7 @@ static void help_groups(struct worker *w, uint32_t page)
 
 int larder_maintain(struct larder *h, uint32_t n_pages)
 {
-	static __thread struct round round;
+	struct round *round;
 	int error;
 	struct worker *w = worker_of(h, &error);
 	struct segment *s;
@@ -85,6 +86,7 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 	if (!w)
 		return error;
 	s = w->s;
+	round = (struct round *)w->round;
 	if (!become_maintainer(w))
 		return LARDER_WAIT;
 	larder_slots_recover(w, true);
@@ -100,25 +102,23 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 		if (page >= s->n_pages)
 			page = 0;
 		if (page == 0) {
-			memset(&round, 0, sizeof round);
-			round.id = maintainer_id(w);
-			round.handle_serial = h->serial;
-			round.began_ms = larder_clock_ms();
+			memset(round, 0, sizeof *round);
+			round->id = maintainer_id(w);
+			round->began_ms = larder_clock_ms();
 		}
-		larder_slab_sweep_page(w, page, &round.census);
+		larder_slab_sweep_page(w, page, &round->census);
 		help_groups(w, page);
 		store_relaxed(&s->hot->maintain_cursor, page + 1);
 		if (page + 1 < s->n_pages)
 			continue;
 		store_relaxed(&s->hot->maintain_cursor, 0);
 		fetch_add_relaxed(&s->hot->maintain_round, 1);
-		if (round.id == maintainer_id(w) &&
-		    round.handle_serial == h->serial) {
+		if (round->id == maintainer_id(w)) {
 			if (load_relaxed(&s->hot->audit_wanted)) {
 				store_relaxed(&s->hot->audit_wanted, 0);
-				correct_hints(w, &round.census);
+				correct_hints(w, &round->census);
 			}
-			larder_patterns_maintain(w, round.began_ms);
+			larder_patterns_maintain(w, round->began_ms);
 		}
 	}
 	larder_evict_balance(w);

@@ -264,7 +264,7 @@ static unsigned log2_256(uint64_t x)
  */
 static bool spare_for_cost(struct worker *w, const struct candidate *c)
 {
-	static __thread uint64_t typical; /* log2_256() times 64; 0: unknown */
+	uint64_t typical = w->typical_cost; /* log2_256() times 64 */
 	uint64_t per_kib, own, draw, above;
 
 	if (w->s->sb->policy != LARDER_POLICY_COST || !c->v.cost_ns)
@@ -274,6 +274,7 @@ static bool spare_for_cost(struct worker *w, const struct candidate *c)
 	if (!typical)
 		typical = own * 64;
 	typical = typical - typical / 64 + own;
+	w->typical_cost = typical;
 	if (own <= typical / 64)
 		return false;
 	above = own - typical / 64;

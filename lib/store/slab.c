@@ -545,8 +545,7 @@ void larder_slab_recover_unit(struct worker *w, uint32_t unit, uint32_t slot,
 		if (larder_hazard_set(w, HAZARD_OLD, unit)) {
 			uint64_t word = load_acquire(
 				&s->page_words[page_of_unit(s, unit)]);
-			uint64_t header =
-				header_in_page(s, unit, word, &class);
+			uint64_t header = header_in_page(s, unit, word, &class);
 
 			if (HEADER_STATE(header) == HEADER_ALLOC &&
 			    HEADER_OWNER(header) == slot &&

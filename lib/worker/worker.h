@@ -26,6 +26,8 @@ struct magazine {
 	uint32_t unit[MAGAZINE];
 };
 
+enum { ROUND_BYTES = 1600 };
+
 struct worker {
 	struct segment *s; /* NULL in a forked child */
 	struct larder *handle;
@@ -44,6 +46,7 @@ struct worker {
 	uint32_t sample;    /* hits until the next sampled one */
 	uint32_t puts;	    /* since the last upkeep */
 	uint64_t last_death_check;
+	uint64_t typical_cost; /* of what the hands met, as an estimate */
 	struct {
 		uint32_t unit;
 		uint32_t units;
@@ -53,6 +56,7 @@ struct worker {
 	struct magazine magazine[MAX_CLASSES];
 	uint32_t n_leading; /* fills this thread leads, by key hash */
 	uint64_t leading[16];
+	_Alignas(uint64_t) unsigned char round[ROUND_BYTES]; /* of maintain.c */
 };
 
 /*
@@ -62,7 +66,9 @@ struct worker {
  */
 struct worker *larder_worker_slow(struct larder *handle, int *error);
 
-enum { MAX_HANDLES = 64 };
+/* Few: this memory must be had when a program that runs loads the library, and
+ * the C library keeps some 500 bytes of it for all who come late. */
+enum { MAX_HANDLES = 32 };
 extern __thread struct worker *larder_workers[MAX_HANDLES]
 	__attribute__((tls_model("initial-exec")));
 
