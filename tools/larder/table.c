@@ -109,13 +109,20 @@ struct table *table_properties(void)
 
 void table_property(struct table *t, const char *name, const char *format, ...)
 {
-	char text[1024];
 	va_list arguments;
+	char *text;
+	int n;
 
+	/* However long: a key of 1024 bytes may be four times as many. */
 	va_start(arguments, format);
-	vsnprintf(text, sizeof text, format, arguments);
+	n = vasprintf(&text, format, arguments);
 	va_end(arguments);
+	if (n < 0) {
+		cli_error("no memory");
+		exit(CLI_FAILED);
+	}
 	table_row(t);
 	table_text(t, name);
 	table_text(t, text);
+	free(text);
 }

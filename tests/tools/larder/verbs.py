@@ -53,6 +53,10 @@ def info_of_an_entry(tool):
     true("a b:c" in text and "stamp" in text, "the same for eyes")
     tool.run("put", s, "kept", "v", "--keep")
     true(tool.json("get", s, "kept", "--info")["keep"], "keep")
+    odd = r"\x80" * 1024
+    tool.run("put", s, odd, "v", "--escaped")
+    true(odd in tool.text("get", s, odd, "--escaped", "--info"),
+         "the longest key is shown whole")
 
 
 def statistics(tool):
