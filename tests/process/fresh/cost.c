@@ -3,7 +3,7 @@
  * cost: what invalidating a tag costs does not depend on what carries it.
  *
  * Counted, not timed: how many words of the segment differ after the call from
- * before. In a segment with 1,000 entries of the tag and in one with 100,000.
+ * before. In a segment with 1,000 entries of the tag and in one with a million.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #include "common.h"
 
-enum { VALUE = 16, TAG_ROUNDS = 8 };
+enum { VALUE = 16, TAG_ROUNDS = 4, FEW = 1000, MANY = 1000000 };
 
 static const struct larder_tag tag = {"shared", 6};
 
@@ -47,7 +47,7 @@ static uint32_t n_hits(struct larder *h, uint32_t n)
 static uint64_t words_written(uint32_t n_entries)
 {
 	struct larder_create_options create = {.size_of = sizeof create,
-					       .bytes = 64 << 20};
+					       .bytes = 256 << 20};
 	uint64_t *before, *now, most = 0, bytes;
 	struct larder *h;
 	uint32_t hits;
@@ -87,11 +87,11 @@ int main(void)
 	uint64_t few, many;
 
 	alarm(280);
-	few = words_written(1000);
-	many = words_written(100000);
+	few = words_written(FEW);
+	many = words_written(MANY);
 	claim(few == many,
 	      "one invalidation writes %llu words with 1,000 entries of the "
-	      "tag, %llu with 100,000",
+	      "tag, %llu with a million",
 	      (unsigned long long)few, (unsigned long long)many);
 	/* T, the ring's cell, C, and this worker's count of it. */
 	claim(many <= 4, "it writes no more than four words");
