@@ -7,9 +7,11 @@
  * again at once, has the same answer, which then comes from the cache.
  *
  * A request is a byte for its path, one for its method, and text up to a zero
- * byte. In the text bytes from 128 on stand for words of the router's language,
- * so that what is made of nothing means something, and 255 keeps the next one.
+ * byte; with the sixth bit of the method and no path it is a catalog file. In
+ * the text bytes from 128 on stand for words of the router's language, so that
+ * what is made of nothing means something, and 255 keeps the next one.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
@@ -232,6 +234,24 @@ static void ask_again(struct api *api, struct api_request *q,
 	free(again.body);
 }
 
+/* A catalog file with this text, as the operator's is read at start and again
+ * at SIGHUP: taken, unchanged, or refused with what is wrong. */
+static int load_catalog(struct router *r, const char *text, size_t n)
+{
+	struct router_error e = {0};
+	char path[32];
+	int fd = memfd_create("catalog", MFD_CLOEXEC), result;
+
+	promise(fd >= 0 && write(fd, text, n) == (ssize_t)n,
+		"write the catalog");
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	result = router_catalog_load(r, path, &e);
+	promise(result >= 0 || (result == -EINVAL && e.detail[0]),
+		"a catalog is taken or refused with a reason");
+	close(fd);
+	return result;
+}
+
 static const char *natural_method(const char *path)
 {
 	if (!strncmp(path, "auto", 4) || !strcmp(path, "load") ||
@@ -256,6 +276,10 @@ static void request(struct api *api, struct input *in, char etag[40])
 	};
 	json_t *body;
 
+	if (!*tail && (how & 32)) {
+		load_catalog(api->router, text, n);
+		return;
+	}
 	if (!*tail || !strcmp(tail, "models/") || !strcmp(tail, "agents/")) {
 		n_path = strcspn(text, "\n");
 		snprintf(path, sizeof path, "%s%s%.*s", *tail ? BASE : "", tail,
@@ -280,20 +304,6 @@ static void request(struct api *api, struct input *in, char etag[40])
 	json_decref(body);
 }
 
-static void load_catalog(struct router *r)
-{
-	struct router_error e = {0};
-	char path[32];
-	int fd = memfd_create("catalog", MFD_CLOEXEC);
-
-	promise(fd >= 0 && write(fd, catalog, sizeof catalog - 1) ==
-				   (ssize_t)sizeof catalog - 1,
-		"write the catalog");
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	promise(router_catalog_load(r, path, &e) >= 0, "load the catalog");
-	close(fd);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const struct larder_create_options o = {.size_of = sizeof o,
@@ -315,7 +325,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	promise(larder_create_fd(&o, &fd) == 0, "create a segment");
 	promise(larder_open_fd(fd, NULL, &h) == 0, "open it");
 	promise(router_open(h, &options, &api.router) == 0, "open the router");
-	load_catalog(api.router);
+	promise(load_catalog(api.router, catalog, sizeof catalog - 1) >= 0,
+		"load the catalog");
 	for (int i = 0; in.left && i < MOST_REQUESTS; i++)
 		request(&api, &in, etag);
 	for (int i = 0; i < 64 && router_warm_some(api.router, 64); i++)
