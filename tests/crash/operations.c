@@ -176,7 +176,8 @@ static int op_lease(struct larder *h)
 	if (result)
 		return result;
 	first = *(const char *)v.value;
-	if (!whole(v.value, v.n_value) || *(const char *)v.value != first)
+	if (!whole_or_counter(v.value, v.n_value) ||
+	    *(const char *)v.value != first)
 		result = SAW_TORN;
 	larder_release(h, &v);
 	return result;
@@ -190,8 +191,8 @@ static void take_lease(struct larder *h)
 
 static int op_release(struct larder *h)
 {
-	bool torn =
-		view_held.value && !whole(view_held.value, view_held.n_value);
+	bool torn = view_held.value &&
+		    !whole_or_counter(view_held.value, view_held.n_value);
 
 	larder_release(h, &view_held);
 	return torn ? SAW_TORN : LARDER_OK;
