@@ -20,7 +20,7 @@
 
 #include "router/answer.h"
 
-enum { TRIES = 4, UNREPEATED_MOST = 1024 };
+enum { TRIES = 4, UNREPEATED_MOST = 1024, BYPASSED_MOST = 256 };
 
 static uint64_t now_ns(void)
 {
@@ -198,11 +198,13 @@ static void learn(double *average, uint64_t ns)
  * repeats itself pays for no lookup and for nothing kept. What comes again is
  * looked up. One in 64 is looked up all the same, for its meaning may be known
  * in other bytes; a hit of any kind ends it.
+ *
+ * Where all of a size are bypassed, what they mean being cheaper to compute
+ * than to find, they are not looked up by their bytes either, until one is not.
  */
-static unsigned *unrepeated(struct router *r, size_t n_body)
+static unsigned size_class(size_t n_body)
 {
-	return &r->unrepeated[n_body ? 31 - __builtin_clz((unsigned)n_body)
-				     : 0];
+	return n_body ? 31u - (unsigned)__builtin_clz((unsigned)n_body) : 0;
 }
 
 static bool has_been_seen(struct router *r, struct digest d)
@@ -325,10 +327,12 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 			   const void *body, size_t n_body,
 			   struct router_answer *answer, unsigned *shape)
 {
-	bool nothing_repeats = *unrepeated(r, n_body) >= UNREPEATED_MOST;
+	unsigned k = size_class(n_body);
+	bool nothing_repeats = r->run[k].unrepeated >= UNREPEATED_MOST;
 	struct digest d;
 
-	if (!r->cache || r->options.never_cache)
+	if (!r->cache || r->options.never_cache ||
+	    r->run[k].bypassed >= BYPASSED_MOST)
 		return 1;
 	d = router_digest(r, body, n_body);
 	router_hot_note(r, d, body, n_body);
@@ -338,13 +342,28 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 	}
 	w->n_alias = router_alias_key(r, d, w->alias);
 	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0) {
-		*unrepeated(r, n_body) = 0;
+		r->run[k].unrepeated = 0;
 		return 0;
 	}
 	/* What comes once only is worth no finished body in the cache. */
 	if (!nothing_repeats && !has_been_seen(r, d) && !r->warming)
 		w->n_alias = 0;
 	return 1;
+}
+
+/* What came of a body of this size that was not found by its bytes. */
+static void count_run(struct router *r, unsigned k, bool is_new,
+		      enum router_cache_status status)
+{
+	if (status != ROUTER_BYPASS)
+		r->run[k].bypassed = 0;
+	else if (!is_new && r->run[k].bypassed < BYPASSED_MOST)
+		r->run[k].bypassed++;
+	if (status == ROUTER_HIT)
+		r->run[k].unrepeated = 0;
+	else if (status == ROUTER_MISS && !r->warming &&
+		 r->run[k].unrepeated < UNREPEATED_MOST)
+		r->run[k].unrepeated++;
 }
 
 /* The canonical entry: found, led, waited for; or not looked up at all. */
@@ -392,11 +411,9 @@ static int begin_once(struct router *r, const void *body, size_t n_body,
 			shape = router_shape(w->request);
 			error = answer_by_meaning(r, w, answer, &hit);
 		}
-		if (error == 0 && hit)
-			*unrepeated(r, n_body) = 0;
-		else if (*unrepeated(r, n_body) < UNREPEATED_MOST &&
-			 !r->warming)
-			++*unrepeated(r, n_body);
+		if (error == 0)
+			count_run(r, size_class(n_body), w->is_new,
+				  answer->status);
 	}
 	if (error == LARDER_WAIT) {
 		*work = w;

@@ -99,7 +99,11 @@ struct router {
 	double compute_cost[ROUTER_STRATEGIES][32]; /* ns, learned */
 	double hit_cost[32];
 	uint64_t random;
-	unsigned unrepeated[32]; /* by log2 of a body's size: since a hit */
+	/* By log2 of a body's size: misses since a hit; bypasses since one was
+	 * worth a lookup. */
+	struct {
+		unsigned unrepeated, bypassed;
+	} run[32];
 	/* Halves of digests of bodies, by the other half: the region
 	 * "router/seen". Whoever loses a race forgets one. */
 	atomic_u64 *seen;

@@ -287,6 +287,19 @@ def what_is_bypassed_is_an_option():
                                      and seen[0] == "miss"), (options, seen)
 
 
+def what_is_bypassed_hides_nothing_of_its_size():
+    small = question(1, 3, 5)
+    small["strategy"] = "greedy"
+    with Server(workers=1) as s:
+        for k in range(1500):
+            small["agents"][0]["id"] = f"{k:04}"
+            r, _ = s.ask("POST", ASK, small)
+            assert r.getheader("X-Larder") == "bypass"
+        kinds = [s.ask("POST", ASK, question(2, 3, 5))[0].getheader("X-Larder")
+                 for _ in range(4)]
+        assert kinds == ["miss", "hit", "hit", "hit"], kinds
+
+
 def an_answer_under_way_is_waited_for():
     kinds = []
 
@@ -365,7 +378,9 @@ TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          a_reload_invalidates_what_has_changed,
          a_workload_without_repeats_stops_keeping_bodies,
          warming_is_no_workload_without_repeats,
-         what_is_bypassed_is_an_option, an_answer_under_way_is_waited_for,
+         what_is_bypassed_is_an_option,
+         what_is_bypassed_hides_nothing_of_its_size,
+         an_answer_under_way_is_waited_for,
          nothing_counted_is_lost_with_a_worker, promtool_accepts_the_metrics]
 
 if __name__ == "__main__":
