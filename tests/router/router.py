@@ -397,6 +397,26 @@ def hostile_requests_lose_no_worker():
         assert r.status == 413
 
 
+def what_trickles_in_is_cut_off():
+    """Of a head or of a body, at first or after another request."""
+    head = b"POST " + BASE.encode() + b"load HTTP/1.1\r\nHost: x\r\n"
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Server("--deadline", "200") as s:
+        for begin in (b"POST /", head + b"X: ", whole + head,
+                      head + b"Content-Length: 60000\r\n\r\n"):
+            c = socket.socket(socket.AF_UNIX)
+            c.connect(s.socket)
+            c.sendall(begin)
+            try:
+                for _ in range(1000):
+                    time.sleep(0.02)
+                    c.sendall(b"a")
+                raise AssertionError(f"not cut off: {begin}")
+            except OSError:
+                pass
+            c.close()
+
+
 def a_second_master_is_refused():
     with Server() as s:
         second = subprocess.run(
@@ -461,7 +481,8 @@ TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          a_deleted_model_is_served_by_no_worker,
          load_fills_a_model_and_leaves_it_out,
          killed_workers_are_replaced_and_the_rest_goes_on,
-         hostile_requests_lose_no_worker, a_second_master_is_refused,
+         hostile_requests_lose_no_worker,
+         what_trickles_in_is_cut_off, a_second_master_is_refused,
          it_drains_on_sigterm_and_workers_end_with_their_master,
          metrics_count_for_the_whole_group]
 

@@ -37,8 +37,16 @@ struct worker {
 	struct MHD_Daemon *daemon;
 	struct heartbeat *beat;
 	struct exchange *waiting; /* suspended, a list */
-	struct exchange *open;	  /* all, a list: for the deadline */
+	struct client *clients;	  /* all, a list: for the deadline */
 	unsigned n_open;
+};
+
+/* One connection, which either owes us a request or is owed its answer. */
+struct client {
+	struct MHD_Connection *connection;
+	struct client *next, **link;
+	uint64_t since_ms; /* of the beginning, or of the last answer */
+	bool owed;	   /* an answer is on its way */
 };
 
 /* One HTTP request on its way. */
@@ -46,13 +54,12 @@ struct exchange {
 	struct worker *w;
 	struct MHD_Connection *connection;
 	struct exchange *next_waiting;
-	struct exchange *next_open, **link_open;
 	struct router_work *work; /* while suspended */
 	struct api_response response;
 	bool answered, suspended, too_large;
 	char *body;
 	size_t n_body, room;
-	uint64_t began_ms, complete_ns;
+	uint64_t complete_ns;
 };
 
 static atomic_bool stop; /* set by the signal handler; lock-free */
@@ -61,6 +68,19 @@ static void on_stop(int signal)
 {
 	(void)signal;
 	stop = 1;
+}
+
+/* From its answer to its end a request is not waited for. */
+static void owe(struct MHD_Connection *connection, bool owed)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *c = info ? info->socket_context : NULL;
+
+	if (c) {
+		c->owed = owed;
+		c->since_ms = clock_ms();
+	}
 }
 
 static uint64_t now_ns(void)
@@ -110,6 +130,7 @@ static enum MHD_Result send_response(struct exchange *x)
 		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
 	if (x->too_large || stop)
 		MHD_add_response_header(r, "Connection", "close");
+	owe(x->connection, true);
 	result = MHD_queue_response(x->connection, (unsigned)a->status, r);
 	MHD_destroy_response(r);
 	return result;
@@ -124,12 +145,6 @@ static struct exchange *exchange_new(struct worker *w,
 		return NULL;
 	x->w = w;
 	x->connection = connection;
-	x->began_ms = clock_ms();
-	x->next_open = w->open;
-	x->link_open = &w->open;
-	if (w->open)
-		w->open->link_open = &x->next_open;
-	w->open = x;
 	w->n_open++;
 	return x;
 }
@@ -234,7 +249,6 @@ static void on_end(void *context, struct MHD_Connection *connection,
 	struct exchange *x = *state, **at;
 
 	(void)context;
-	(void)connection;
 	(void)why;
 	if (!x)
 		return;
@@ -244,10 +258,8 @@ static void on_end(void *context, struct MHD_Connection *connection,
 		*at = x->next_waiting;
 	if (x->work)
 		router_answer_cancel(x->w->api.router, x->work);
-	*x->link_open = x->next_open;
-	if (x->next_open)
-		x->next_open->link_open = x->link_open;
 	x->w->n_open--;
+	owe(connection, false);
 	free(x->response.body);
 	free(x->body);
 	free(x);
@@ -275,18 +287,22 @@ static void look_at_waiting(struct worker *w)
 	}
 }
 
-/* A deadline for the whole request: one that trickles in is cut off, however
- * regularly it trickles. */
+/* A deadline for the whole request, its head included: one that trickles in is
+ * cut off, however regularly it trickles. */
 static void cut_off_the_slow(struct worker *w, uint64_t now)
 {
-	for (struct exchange *x = w->open; x; x = x->next_open) {
+	for (struct client *c = w->clients; c; c = c->next) {
 		const union MHD_ConnectionInfo *info;
 
-		if (x->complete_ns ||
-		    now < x->began_ms + w->api.settings->deadline_ms)
+		if (c->owed || now < c->since_ms + w->api.settings->deadline_ms)
 			continue;
 		info = MHD_get_connection_info(
-			x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+			c->connection,
+			MHD_CONNECTION_INFO_CONNECTION_SUSPENDED);
+		if (info && info->suspended)
+			continue;
+		info = MHD_get_connection_info(
+			c->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info)
 			shutdown(info->connect_fd, SHUT_RDWR);
 	}
@@ -324,6 +340,34 @@ static size_t unescape(void *context, struct MHD_Connection *connection,
 	return (size_t)(to - text);
 }
 
+/* Noticed at its first byte, not at the end of its first head. */
+static void on_connection(void *context, struct MHD_Connection *connection,
+			  void **state,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct worker *w = context;
+	struct client *c = *state;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		c = *state = calloc(1, sizeof *c);
+		if (!c)
+			return; /* it has the library's patience, then */
+		c->connection = connection;
+		c->since_ms = clock_ms();
+		c->next = w->clients;
+		c->link = &w->clients;
+		if (c->next)
+			c->next->link = &c->next;
+		w->clients = c;
+	} else if (c) {
+		*c->link = c->next;
+		if (c->next)
+			c->next->link = c->link;
+		free(c);
+		*state = NULL;
+	}
+}
+
 static struct MHD_Daemon *start(struct worker *w, int listener)
 {
 	const struct settings *s = w->api.settings;
@@ -336,7 +380,8 @@ static struct MHD_Daemon *start(struct worker *w, int listener)
 		MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(s->deadline_ms / 1000 + 1),
 		MHD_OPTION_NOTIFY_COMPLETED, on_end, w,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, w, MHD_OPTION_END);
 }
 
 static int add_to(int epoll, int fd)
@@ -431,7 +476,6 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 					       .soft_ttl_ms = s->soft_ttl_ms,
 					       .feedback_weight =
 						       s->feedback_weight,
-					       .weights = &s->weights,
 					       .never_cache = s->no_cache,
 					       .bypass_cells = s->bypass_cells};
 	/* Requests should not pay for what a start can. */
