@@ -476,6 +476,7 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 					       .soft_ttl_ms = s->soft_ttl_ms,
 					       .feedback_weight =
 						       s->feedback_weight,
+					       .weights = &s->weights,
 					       .never_cache = s->no_cache,
 					       .bypass_cells = s->bypass_cells};
 	/* Requests should not pay for what a start can. */
