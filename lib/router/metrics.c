@@ -2,8 +2,7 @@
 /*
  * Metrics: one cell a worker slot, in a region of the segment, so that
  * whichever worker is asked answers for all, and a worker's death loses
- * nothing. Latencies are log-linear: four steps an octave, from a nanosecond
- * up.
+ * nothing. Latencies are log-linear: four steps an octave.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,25 +23,30 @@ struct metrics *router_cell(struct router *r)
 				  (size_t)slot * r->cell_stride);
 }
 
+/* Octaves that are told apart: from a quarter of a microsecond to a minute. */
+enum { FIRST_OCTAVE = 8, LAST_OCTAVE = 35 };
+_Static_assert(HISTOGRAM_BUCKETS == 4 * (LAST_OCTAVE - FIRST_OCTAVE + 1) + 1,
+	       "what is below is one bucket");
+
 static unsigned bucket_of(uint64_t ns)
 {
 	unsigned octave;
 
-	if (ns < 4)
-		return (unsigned)ns;
+	if (ns < UINT64_C(1) << FIRST_OCTAVE)
+		return 0;
 	octave = 63u - (unsigned)__builtin_clzll(ns);
-	octave = octave > 47 ? 47 : octave;
-	return octave * 4 - 4 + (unsigned)(ns >> (octave - 2) & 3);
+	if (octave > LAST_OCTAVE)
+		return HISTOGRAM_BUCKETS - 1;
+	return 1 + (octave - FIRST_OCTAVE) * 4 +
+	       (unsigned)(ns >> (octave - 2) & 3);
 }
 
 /* The least value beyond the bucket. */
 static uint64_t bucket_end(unsigned b)
 {
-	unsigned octave = (b + 4) / 4;
-
-	if (b < 4)
-		return b + 1;
-	return ((uint64_t)4 + (b + 4) % 4 + 1) << (octave - 2);
+	return b ? ((uint64_t)5 + (b - 1) % 4)
+			       << (FIRST_OCTAVE - 2 + (b - 1) / 4)
+		 : UINT64_C(1) << FIRST_OCTAVE;
 }
 
 static void add(atomic_u64 *c, uint64_t n)
@@ -214,7 +218,7 @@ static void latencies(struct router *r, struct text *t)
 			for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {
 				n += sum(r, base + b * 8);
 				/* whole octaves from 1 us to 17 s */
-				if (b % 4 != 3 || b < 36 || b > 132)
+				if (b % 4 || b < 8 || b > 104)
 					continue;
 				router_text_format(
 					t,

@@ -320,7 +320,7 @@ def options_are_read_from_a_file_and_the_line_wins():
         assert os.stat(segment).st_size == 8 << 20
         for line, words in (("worker = 3", "unknown option"),
                             ("workers = 0", "1 to 256"),
-                            ("size = 12", "1M"), ("ttl = x", "seconds"),
+                            ("size = 4M", "8M"), ("ttl = x", "seconds"),
                             ("[section]\nworkers = 1", "sections"),
                             ("no-cache = maybe", "true or false")):
             Path(config).write_text(line + "\n")

@@ -262,8 +262,9 @@ def a_workload_without_repeats_stops_keeping_bodies():
         # From then on next to nothing is; what came before is found.
         assert kinds[1024:].count("bypass") > 1200, kinds[1024:].count("miss")
         assert grown[3] - grown[2] <= 100, grown
-        assert s.ask("POST", ASK, question(3, 3, 5))[0].getheader(
-            "X-Larder") == "hit"
+        # (Of some the table of what came has forgotten; not of all.)
+        assert "hit" in [s.ask("POST", ASK, question(k, 3, 5))[0].getheader(
+            "X-Larder") for k in range(20)]
         # A hit ends it. (What is new then is looked up again.)
         assert s.ask("POST", ASK, question(9999, 3, 5))[0].getheader(
             "X-Larder") == "miss"

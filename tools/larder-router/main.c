@@ -284,10 +284,14 @@ int main(int argc, char **argv)
 	if (lock < 0)
 		return 1;
 	error = router_open(cache, &router_options, &r);
-	if (error) {
+	if (error == LARDER_NO_SPACE)
+		say("%s: too small for a router, which wants at least 8M: "
+		    "remove it with `larder destroy`, or name another",
+		    s.segment);
+	else if (error)
 		say("%s: %s", s.segment, larder_strerror(error));
+	if (error)
 		return 1;
-	}
 	if (load_catalog(r, s.catalog) < 0)
 		return 1;
 	listener = listen_open(&s);

@@ -40,7 +40,8 @@ static const struct argp_option options[] = {
 	 "Segment shared by the workers; created if absent (default: one in "
 	 "/dev/shm)",
 	 0},
-	{"size", 'b', "BYTES", 0, "Its size, with K, M or G (default 32M)", 0},
+	{"size", 'b', "BYTES", 0,
+	 "Its size, with K, M or G (default 32M, at least 8M)", 0},
 	{"ttl", OPT_TTL, "SECONDS", 0, "Life of a result (default 300)", 0},
 	{"soft-ttl", OPT_SOFT_TTL, "SECONDS", 0,
 	 "From then on a result is served as stale while one worker computes "
@@ -171,8 +172,8 @@ static const char *set(struct settings *s, int key, const char *value)
 		s->n_workers = (unsigned)n;
 		return NULL;
 	case 'b':
-		if (!number || n < LARDER_SEGMENT_MIN || n > LARDER_SEGMENT_MAX)
-			return "size: at least 1M";
+		if (!number || n < ROUTER_SEGMENT_MIN || n > LARDER_SEGMENT_MAX)
+			return "size: at least 8M";
 		s->bytes = n;
 		return NULL;
 	case OPT_TTL:

@@ -11,7 +11,8 @@
 
 #include <larder/router.h>
 
-enum { WORKERS_MAX = 256 };
+/* What workers share beside answers needs a segment of at least this. */
+enum { WORKERS_MAX = 256, ROUTER_SEGMENT_MIN = 8 << 20 };
 
 struct settings {
 	const char *catalog, *listen, *segment, *config, *warm, *token_file;
