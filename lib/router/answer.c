@@ -322,6 +322,21 @@ static int work_make(struct router *r, const void *body, size_t n_body,
 	return 0;
 }
 
+/* Of a body's ends and length: enough to see that it is new, where that is all
+ * that is asked. One that only looks as if it had come before is looked up. */
+static struct digest glance(const struct router *r, const char *body, size_t n)
+{
+	enum { END = 256 };
+	char ends[2 * END + sizeof n];
+
+	if (n < sizeof ends)
+		return router_digest(r, body, n);
+	memcpy(ends, body, END);
+	memcpy(ends + END, body + n - END, END);
+	memcpy(ends + 2 * END, &n, sizeof n);
+	return router_digest(r, ends, sizeof ends);
+}
+
 /* Looked up by its bytes: 0 with the answer, or 1. */
 static int answer_by_bytes(struct router *r, struct router_work *w,
 			   const void *body, size_t n_body,
@@ -334,20 +349,24 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 	if (!r->cache || r->options.never_cache ||
 	    r->run[k].bypassed >= BYPASSED_MOST)
 		return 1;
-	d = router_digest(r, body, n_body);
-	router_hot_note(r, d, body, n_body);
-	if (nothing_repeats && !r->warming && !has_been_seen(r, d)) {
+	if (nothing_repeats && !r->warming &&
+	    !has_been_seen(r, glance(r, body, n_body))) {
 		w->is_new = !one_in_64(r);
 		return 1;
 	}
+	d = router_digest(r, body, n_body);
+	router_hot_note(r, d, body, n_body);
 	w->n_alias = router_alias_key(r, d, w->alias);
 	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0) {
 		r->run[k].unrepeated = 0;
 		return 0;
 	}
 	/* What comes once only is worth no finished body in the cache. */
-	if (!nothing_repeats && !has_been_seen(r, d) && !r->warming)
-		w->n_alias = 0;
+	if (!nothing_repeats) {
+		if (!has_been_seen(r, d) && !r->warming)
+			w->n_alias = 0;
+		has_been_seen(r, glance(r, body, n_body)); /* from now on */
+	}
 	return 1;
 }
 
