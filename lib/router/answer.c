@@ -156,10 +156,11 @@ unsigned router_shape(const struct router_request *q)
 	return cells ? 63u - (unsigned)__builtin_clzll(cells) : 0;
 }
 
-static bool one_in_64(struct router *r)
+/* True once in two to the @log. */
+static bool seldom(struct router *r, unsigned log)
 {
 	r->random = r->random * UINT64_C(6364136223846793005) + 1;
-	return (r->random >> 58) == 0;
+	return r->random >> (64 - log) == 0;
 }
 
 /*
@@ -183,7 +184,7 @@ static bool worth_it(struct router *r, const struct router_request *q)
 		return false;
 	if (compute_ns == 0 || hit_ns == 0)
 		return true;
-	return compute_ns > hit_ns || one_in_64(r);
+	return compute_ns > hit_ns || seldom(r, 6);
 }
 
 static void learn(double *average, uint64_t ns)
@@ -196,7 +197,7 @@ static void learn(double *average, uint64_t ns)
  * Where many bodies of a size have come and none of them twice, one that is not
  * known to have come before is computed and nothing else: a workload that never
  * repeats itself pays for no lookup and for nothing kept. What comes again is
- * looked up. One in 64 is looked up all the same, for its meaning may be known
+ * looked up. One in 256 is looked up all the same, for its meaning may be known
  * in other bytes; a hit of any kind ends it.
  *
  * Where all of a size are bypassed, what they mean being cheaper to compute
@@ -351,7 +352,7 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 		return 1;
 	if (nothing_repeats && !r->warming &&
 	    !has_been_seen(r, glance(r, body, n_body))) {
-		w->is_new = !one_in_64(r);
+		w->is_new = !seldom(r, 8);
 		return 1;
 	}
 	d = router_digest(r, body, n_body);
