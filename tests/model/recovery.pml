@@ -275,7 +275,8 @@ proctype remover() provided(alive[_pid])
 #ifdef MUT_OWNER_ONLY
 #define ORPHANED (mutex != HELD)
 #else
-#define ORPHANED (generation != seen || mutex != HELD)
+/* The mutex may be held by who recovers the slot: larder_slot_current(). */
+#define ORPHANED (generation != seen || mutex != HELD || !holds[allocator])
 #endif
 
 inline sweep()
