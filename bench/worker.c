@@ -33,6 +33,7 @@ struct run {
 	unsigned n_round;      /* calls between looks at the phase */
 	unsigned sample_every; /* calls */
 	unsigned until_sample;
+	uint32_t dice;
 	uint32_t n_writes, write_step;
 	uint32_t keep, force; /* of an operation's bits: the role's */
 	size_t stride;	      /* of a value's room */
@@ -273,6 +274,15 @@ static bool round_counted(struct run *r)
 	return fine;
 }
 
+/* One in sample_every, at random: what a system does every so many calls must
+ * not fall on a sample each time, or never. */
+static unsigned next_sample(struct run *r)
+{
+	r->dice = r->dice * 1664525 + 1013904223;
+	return 1 +
+	       (unsigned)((uint64_t)r->dice * (2 * r->sample_every - 1) >> 32);
+}
+
 static bool round_sampled(struct run *r)
 {
 	bool fine = true;
@@ -281,7 +291,7 @@ static bool round_sampled(struct run *r)
 		bool timed = --r->until_sample == 0;
 
 		if (timed)
-			r->until_sample = r->sample_every;
+			r->until_sample = next_sample(r);
 		if (r->batch > 1)
 			fine = timed ? many(r, true) : many(r, false);
 		else
@@ -359,7 +369,7 @@ static bool turn(struct run *r)
 		r->sample_every = 1;
 	if (!r->sample_every)
 		r->sample_every = 1;
-	r->until_sample = r->sample_every;
+	r->until_sample = next_sample(r);
 	do
 		fine = fine && round_sampled(r);
 	while (fine &&
