@@ -15,8 +15,6 @@ enum {
 	 * negative results are read like any other. */
 	USUAL_FLAGS = ENTRY_TAGS | ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
 		      LARDER_NEGATIVE | LARDER_COUNTER,
-	/* Bytes beside key and value, at most. */
-	USUAL_MOST = ENTRY_FIXED + 3 * 8 + 7,
 };
 
 static inline size_t usual_optional(uint64_t word)

@@ -57,21 +57,23 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i, uint32_t unit,
 	    bool doubt, uint64_t word, uint64_t now, void *value,
 	    size_t n_buffer, size_t *n_value)
 {
-	const struct entry *e = entry_at(w->s, unit);
-	const unsigned char *from = e->rest + optional;
+	const struct segment *s = w->s;
+	const struct entry *e = entry_at(s, unit);
+	const unsigned char *own_key = e->rest + optional;
+	const unsigned char *from = (const unsigned char *)e +
+				    align_up(ENTRY_FIXED + optional + n_key, 8);
 	struct cell *cell;
 	uint64_t version, size = e->n_value;
 
 	FORGET(size); /* where it is from: it is judged once */
-	if (unlikely(entry_n_key(e) != n_key || size > n_buffer))
+	if (unlikely(entry_n_key(e) != n_key || size > n_buffer ||
+		     from + size > s->end))
 		return false;
-	if (two_words ? unlikely(!same_word(from, key) ||
-				 !same_word(from + n_key - 8,
+	if (two_words ? unlikely(!same_word(own_key, key) ||
+				 !same_word(own_key + n_key - 8,
 					    (const char *)key + n_key - 8))
-		      : unlikely(memcmp(from, key, n_key)))
+		      : unlikely(memcmp(own_key, key, n_key)))
 		return false;
-	from = (const unsigned char *)e +
-	       align_up(ENTRY_FIXED + optional + n_key, 8);
 	if (doubt &&
 	    unlikely(!usual_valid(w, unit, key, n_key, from + size, word, now)))
 		return false;
@@ -117,11 +119,10 @@ LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
 	const struct segment *s = w->s;
 	const struct hot *hot = s->hot;
 	uint64_t mine, now, word, i;
-	uint64_t room = (USUAL_MOST + n_key + n_buffer) >> UNIT_SHIFT;
 	uint32_t unit, mask;
 
 	/* The general road writes down each 64th hit in its entry. */
-	if (unlikely(w->sample == 1 || room >= s->n_units))
+	if (unlikely(w->sample == 1))
 		return false;
 	/* [EPO.1] larder_pin(), unless the section's number begins anew. */
 	mine = w->pin + (1u << PIN_SECTION_SHIFT);
@@ -141,8 +142,7 @@ LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
 	i = (uint32_t)__builtin_ctz(mask);
 	unit = slot_unit(load_acquire(&g->slot[i])); /* [PUB.2] */
 	FORGET(unit); /* that it was half of a word */
-	/* All that may be copied of an entry there lies in the segment. */
-	if (unlikely(unit - s->first_unit >= s->n_units - (uint32_t)room))
+	if (unlikely(!unit_valid(s, unit)))
 		goto unusual;
 	word = load_acquire(&entry_at(s, unit)->flags_stamp);
 	/* No flags but that of tags; and stamped since the last invalidation,
