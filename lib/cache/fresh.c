@@ -121,6 +121,8 @@ static inline void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
 	struct entry *e = entry_at(w->s, unit);
 	uint64_t seen;
 
+	if (MUTANT(RESTAMP_LATE))
+		now = larder_fresh_now(w->s);
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return;
 	seen = load_relaxed(&e->flags_stamp);
@@ -163,7 +165,7 @@ static bool check(struct worker *w, uint32_t unit, const struct entry_view *v,
 		larder_help(s, number);
 		return false;
 	}
-	raise_stamp(w, unit, MUTANT(RESTAMP_LATE) ? larder_fresh_now(s) : now);
+	raise_stamp(w, unit, now);
 	return true;
 }
 
