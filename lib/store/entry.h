@@ -177,7 +177,7 @@ static inline uint32_t tag_mask_place(uint64_t fingerprint, unsigned i,
 	return ((uint32_t)(more >> (50 - 14 * (i - 2))) & half) + half + 1;
 }
 
-static inline bool tag_mask_bit(struct tag_mask m, uint32_t bit)
+static inline unsigned tag_mask_bit(struct tag_mask m, uint32_t bit)
 {
 	uint64_t word;
 
