@@ -189,10 +189,12 @@ static int run_pair(struct side *with, struct side *without, enum shape shape,
 {
 	struct workload w;
 	uint32_t n = fitting(with, without, shape, seconds, seed);
+	uint32_t n_distinct = (uint32_t)(n * WORKLOAD_DISTINCT) + 1;
 	int error;
 
-	if (!n || !workload_make(&w, shape, n,
-				 (uint32_t)(n * WORKLOAD_DISTINCT) + 1, seed))
+	if (shape == SHAPE_LARGE && n_distinct > WORKLOAD_LARGE_MOST)
+		n_distinct = WORKLOAD_LARGE_MOST;
+	if (!n || !workload_make(&w, shape, n, n_distinct, seed))
 		return -1;
 	error = compare(with, without, &w, what, p);
 	workload_free(&w);

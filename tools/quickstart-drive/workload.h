@@ -70,6 +70,10 @@ void workload_free(struct workload *w);
 /* Distinct requests per request in the published log. */
 #define WORKLOAD_DISTINCT (167005.0 / 1030577.0)
 
+/* Of the largest shape at most so many, however fast the machine is: a site has
+ * only so many fleets of agents, and their answers fit the default segment. */
+enum { WORKLOAD_LARGE_MOST = 500 };
+
 /* For the readers of traces: bodies in the order of their numbers. */
 bool workload_bodies(struct workload *w, enum shape shape, uint32_t n,
 		     uint64_t seed);
