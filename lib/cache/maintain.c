@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Housekeeping: a share of the sweep, by whoever calls.
+ * Housekeeping: a share of the sweep, by whoever calls, and what each worker
+ * does between its own changes.
  *
  * One maintainer at a time, named by slot and generation in hot->maintainer; a
  * dead one's place is taken by CAS. It only saves others from doing the same
@@ -11,7 +12,13 @@
 #include "store/evict.h"
 #include "store/page.h"
 
-enum { DEFAULT_PAGES = 64 };
+enum {
+	DEFAULT_PAGES = 64,
+	UPKEEP_EVERY = 64, /* changes */
+	RECOVER_EVERY = 1024,
+	ADVANCE_SHARE = 256,
+	ADVANCE_MOST = 1024, /* a grace period of these fits the ring */
+};
 
 static uint64_t maintainer_id(const struct worker *w)
 {
@@ -73,6 +80,39 @@ static void help_groups(struct worker *w, uint32_t page)
 		larder_pin(w);
 		larder_index_help(w, &s->groups[i], ctl);
 		larder_unpin(w);
+	}
+}
+
+/*
+ * Has enough been retired for an advance? Its barrier interrupts every reader
+ * for some microseconds: as seldom as what waits meanwhile allows, which is
+ * about 1/256 of the segment for each of the epochs of a grace period.
+ */
+static bool advance_is_due(const struct worker *w, uint32_t n_retired)
+{
+	const struct segment *s = w->s;
+	uint64_t most =
+		clamp_u64((uint64_t)s->n_groups * GROUP_TYPICAL / ADVANCE_SHARE,
+			  UPKEEP_EVERY, ADVANCE_MOST);
+
+	return n_retired >= most ||
+	       (n_retired && w->stored_units >= s->n_units / ADVANCE_SHARE);
+}
+
+void larder_upkeep(struct worker *w)
+{
+	w->puts++;
+	if (w->puts % UPKEEP_EVERY)
+		return;
+	if (advance_is_due(w, w->retired_tail - w->retired_upkeep)) {
+		w->retired_upkeep = w->retired_tail;
+		w->stored_units = 0;
+		larder_epoch_advance(w, PATIENCE_MS);
+	}
+	larder_slab_reclaim(w, false, PATIENCE_MS);
+	if (w->puts % RECOVER_EVERY == 0) {
+		larder_slots_recover(w, false);
+		larder_evict_balance(w);
 	}
 }
 

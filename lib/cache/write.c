@@ -20,7 +20,7 @@
 #include "store/evict.h"
 #include "store/page.h"
 
-enum { STORE_TRIES = 1000000, UPKEEP_EVERY = 64, RECOVER_EVERY = 1024 };
+enum { STORE_TRIES = 1000000 };
 
 struct store {
 	enum store_mode mode;
@@ -311,21 +311,6 @@ static enum index_result store_once(struct worker *w, struct store *st,
 		     : store_new(w, st, g, ctl, outcome);
 }
 
-void larder_upkeep(struct worker *w)
-{
-	w->puts++;
-	if (w->puts % UPKEEP_EVERY)
-		return;
-	if (w->retired_tail - w->retired_head >= UPKEEP_EVERY) {
-		larder_epoch_advance(w, PATIENCE_MS);
-		larder_slab_reclaim(w, false, PATIENCE_MS);
-	}
-	if (w->puts % RECOVER_EVERY == 0) {
-		larder_slots_recover(w, false);
-		larder_evict_balance(w);
-	}
-}
-
 static int check_keep(struct worker *w, const struct store *st)
 {
 	struct segment *s = w->s;
@@ -368,6 +353,7 @@ static int run_store(struct worker *w, struct store *st)
 		larder_slab_abandon(w, st->unit, st->header);
 	} else {
 		count(w, COUNTER_PUTS, 1);
+		w->stored_units += object_units(w, st);
 		count(w, COUNTER_BYTES_STORED,
 		      st->plan.n_key + st->plan.n_value);
 	}

@@ -480,7 +480,7 @@ uint32_t larder_evict_batch(struct worker *w, unsigned class)
 	uint64_t n =
 		load_relaxed(&pool->n_probation) + load_relaxed(&pool->n_main);
 
-	return class == RUN_CLASS ? 1 : (uint32_t)clamp_u64(n / 64, 1, 64);
+	return class == RUN_CLASS ? 1 : (uint32_t)clamp_u64(n / 64, 1, 256);
 }
 
 /* ------------------------------------------------------------------ */

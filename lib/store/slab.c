@@ -19,7 +19,10 @@
 #include "store/index.h"
 #include "store/page.h"
 
-enum { RECOVER_TRIES = 8 };
+enum {
+	RECOVER_TRIES = 8,
+	RECLAIM_SHARE = 128, /* freed at a time where there is no hurry */
+};
 
 bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 			 unsigned *class)
@@ -448,6 +451,8 @@ void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms)
 		return;
 	n_hazards = larder_hazard_snapshot(s, hazards);
 	n = w->retired_tail - w->retired_head;
+	if (!hurry)
+		n = (uint32_t)min_u64(n, RECLAIM_SHARE);
 	larder_pin(w);
 	while (n-- && ripe_head(w, epoch)) {
 		struct retired r = w->retired[w->retired_head++ % RETIRE_RING];

@@ -12,7 +12,7 @@
 #include "segment/segment.h"
 
 enum {
-	RETIRE_RING = 1024, /* units this thread retired, oldest first */
+	RETIRE_RING = 8192, /* units this thread retired, oldest first */
 	MAGAZINE = 64,	    /* free units a thread keeps of one class */
 };
 
@@ -42,9 +42,11 @@ struct worker {
 	/* Versions that this attachment gives: the first, and how many. */
 	uint64_t first_version, n_versions;
 	uint64_t random;
-	atomic_u64 nowhere; /* see reference_raise() */
-	uint32_t sample;    /* hits until the next sampled one */
-	uint32_t puts;	    /* since the last upkeep */
+	atomic_u64 nowhere;	 /* see reference_raise() */
+	uint32_t sample;	 /* hits until the next sampled one */
+	uint32_t puts;		 /* changes, for upkeep */
+	uint32_t retired_upkeep; /* end of the ring when upkeep last advanced */
+	uint64_t stored_units;	 /* since then */
 	uint64_t last_death_check;
 	uint64_t typical_cost; /* of what the hands met, as an estimate */
 	struct {
