@@ -63,7 +63,13 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 #if !defined(__clang__) && defined(LARDER_TSAN)
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
-#define fence_seqcst()	   atomic_thread_fence(memory_order_seq_cst)
+#define fence_seqcst() atomic_thread_fence(memory_order_seq_cst)
+/* Behind a compare-and-swap of the same thread, which on x86 is one already. */
+#if defined(__x86_64__) || defined(__i386__)
+#define fence_after_cas() compiler_barrier()
+#else
+#define fence_after_cas() fence_seqcst()
+#endif
 #define fence_acquire()	   atomic_thread_fence(memory_order_acquire)
 #define compiler_barrier() atomic_signal_fence(memory_order_seq_cst)
 

@@ -213,7 +213,7 @@ static enum index_result store_over(struct worker *w, struct store *st,
 	enum index_result result;
 	uint64_t old_header;
 	unsigned old_class;
-	bool in_main, old_kept = there->v.flags & LARDER_KEEP;
+	bool old_kept = there->v.flags & LARDER_KEEP;
 	uint64_t page =
 		load_acquire(&s->page_words[page_of_unit(s, there->unit)]);
 
@@ -237,12 +237,17 @@ static enum index_result store_over(struct worker *w, struct store *st,
 				      tag_of(st->hash), st->unit);
 	if (result != INDEX_DONE)
 		return result;
-	in_main = larder_evict_unlinked(w, old_class, there->unit);
+	/* Published after its mark is set, as in store_new(). */
+	if (!(st->plan.flags & LARDER_KEEP)) {
+		larder_evict_replaced(w, old_class, there->unit, st->class,
+				      st->unit);
+	} else {
+		larder_evict_unlinked(w, old_class, there->unit);
+		if (!old_kept)
+			fetch_add_relaxed(&s->hot->kept_units,
+					  object_units(w, st));
+	}
 	larder_slab_publish(w, st->unit, st->header);
-	if (!(st->plan.flags & LARDER_KEEP))
-		larder_evict_linked(w, st->class, st->unit, in_main);
-	else if (!old_kept)
-		fetch_add_relaxed(&s->hot->kept_units, object_units(w, st));
 	larder_slab_retire(w, there->unit, old_header);
 	count(w, COUNTER_UPDATES, 1);
 	*outcome = LARDER_OK;

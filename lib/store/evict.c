@@ -90,6 +90,31 @@ bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit)
 	return in_main;
 }
 
+void larder_evict_replaced(struct worker *w, unsigned old_class,
+			   uint32_t old_unit, unsigned class, uint32_t unit)
+{
+	struct segment *s = w->s;
+	atomic_u64 *bits = s->main_bits;
+
+	if (old_class != class) {
+		larder_evict_linked(
+			w, class, unit,
+			larder_evict_unlinked(w, old_class, old_unit));
+		return;
+	}
+	/* Of one class the counts stay as they are: each of their words is
+	 * everybody's. */
+	if (!bit_test(bits, old_unit) || !bit_clear(bits, old_unit)) {
+		bits = s->probation_bits;
+		if (!bit_clear(bits, old_unit)) {
+			/* It was kept, or its hints were lost. */
+			larder_evict_linked(w, class, unit, false);
+			return;
+		}
+	}
+	bit_set(bits, unit);
+}
+
 static void remember(struct worker *w, uint64_t hash, unsigned class,
 		     bool in_main)
 {

@@ -53,6 +53,10 @@ void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
 			 bool in_main);
 /* True if it was in the main part. */
 bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit);
+/* Both at once: an entry of one key takes the place of the one before it, in
+ * the same part. */
+void larder_evict_replaced(struct worker *w, unsigned old_class,
+			   uint32_t old_unit, unsigned class, uint32_t unit);
 
 /* Give a page of the class with the fewest ghost hits for its bytes to the one
  * with the most, if that is worth it. Cheap when it is not due. Not pinned. */

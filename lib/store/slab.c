@@ -368,8 +368,10 @@ void larder_slab_retire(struct worker *w, uint32_t unit, uint64_t header)
 	if (MUTANT(NO_RETIRE))
 		return;
 	/* [EPO.8] The epoch is read after the unlink is visible: a reader that
-	 * still finds the entry has pinned this epoch or an earlier one. */
-	fence_seqcst();
+	 * still finds the entry has pinned this epoch or an earlier one. Who
+	 * unlinked it did so by a CAS; a sweep that met it in no group has its
+	 * loads in order on x86. */
+	fence_after_cas();
 	epoch = load_acquire(&s->hot->epoch);
 	while (HEADER_GENERATION(header) == generation &&
 	       (HEADER_STATE(header) == HEADER_ALLOC ||

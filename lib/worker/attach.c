@@ -116,7 +116,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 {
 	int error;
 
-	memset(w, 0, sizeof *w);
+	memset(w, 0, offsetof(struct worker, retired));
 	error = larder_slot_claim(s, w);
 	if (error)
 		return error;

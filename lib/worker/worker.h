@@ -53,12 +53,13 @@ struct worker {
 		uint32_t unit;
 		uint32_t units;
 	} lease[N_USER_HAZARDS];
-	uint32_t retired_head, retired_tail; /* of the ring below */
-	struct retired retired[RETIRE_RING];
+	uint32_t retired_head, retired_tail; /* of the ring at the end */
 	struct magazine magazine[MAX_CLASSES];
 	uint32_t n_leading; /* fills this thread leads, by key hash */
 	uint64_t leading[16];
 	_Alignas(uint64_t) unsigned char round[ROUND_BYTES]; /* of maintain.c */
+	/* Last, as what is between head and tail needs no clearing. */
+	struct retired retired[RETIRE_RING];
 };
 
 /*
