@@ -60,10 +60,10 @@ static int take_away(struct larder *h, const void *key, size_t n_key,
 							   there.word)
 						 : INDEX_CHANGED;
 				if (result == INDEX_DONE) {
-					larder_evict_unlinked(w, class,
-							      there.unit);
 					larder_slab_retire(w, there.unit,
 							   header);
+					larder_evict_unlinked(w, class,
+							      there.unit);
 					outcome = was_valid ? LARDER_OK
 							    : LARDER_MISS;
 					count(w, COUNTER_REMOVES, was_valid);

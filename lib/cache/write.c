@@ -95,16 +95,6 @@ static int read_options(struct worker *w,
 	return 0;
 }
 
-static uint64_t object_units(struct worker *w, const struct store *st)
-{
-	uint32_t page = page_of_unit(w->s, st->unit);
-
-	if (st->class != RUN_CLASS)
-		return larder_class_units(w->s, st->class);
-	return (uint64_t)load_relaxed(&w->s->page_lengths[page])
-	       << w->s->page_unit_shift;
-}
-
 /* Room for the entry, its bytes, its version. Not pinned. */
 static int prepare(struct worker *w, struct store *st)
 {
@@ -147,6 +137,9 @@ static int prepare(struct worker *w, struct store *st)
 		larder_entry_write(s, e, &st->plan, st->stamp);
 	}
 	e->version = st->version = next_version(w);
+	/* A mark that a death left in this memory would have it evicted. */
+	if (st->plan.flags & LARDER_KEEP)
+		larder_evict_unlinked(w, st->class, st->unit);
 	return LARDER_OK;
 }
 
@@ -237,7 +230,7 @@ static enum index_result store_over(struct worker *w, struct store *st,
 				      tag_of(st->hash), st->unit);
 	if (result != INDEX_DONE)
 		return result;
-	/* Published after its mark is set, as in store_new(). */
+	/* Published last, as in store_new(). */
 	if (!(st->plan.flags & LARDER_KEEP)) {
 		larder_evict_replaced(w, old_class, there->unit, st->class,
 				      st->unit);
@@ -245,10 +238,14 @@ static enum index_result store_over(struct worker *w, struct store *st,
 		larder_evict_unlinked(w, old_class, there->unit);
 		if (!old_kept)
 			fetch_add_relaxed(&s->hot->kept_units,
-					  object_units(w, st));
+					  larder_object_units(s, st->unit,
+							      st->class));
 	}
 	larder_slab_publish(w, st->unit, st->header);
 	larder_slab_retire(w, there->unit, old_header);
+	/* Its writer may have marked it since. */
+	if (HEADER_STATE(old_header) == HEADER_ALLOC)
+		larder_evict_unlinked(w, old_class, there->unit);
 	count(w, COUNTER_UPDATES, 1);
 	*outcome = LARDER_OK;
 	return INDEX_DONE;
@@ -279,7 +276,7 @@ static enum index_result store_new(struct worker *w, struct store *st,
 	if (st->plan.flags & LARDER_KEEP) {
 		fetch_add_relaxed(
 			kept_counter(w->s, st->plan.flags & LARDER_REGION),
-			object_units(w, st));
+			larder_object_units(w->s, st->unit, st->class));
 	} else {
 		in_main = larder_evict_remembered(w, st->hash, st->class);
 		larder_evict_linked(w, st->class, st->unit, in_main);
@@ -358,7 +355,8 @@ static int run_store(struct worker *w, struct store *st)
 		larder_slab_abandon(w, st->unit, st->header);
 	} else {
 		count(w, COUNTER_PUTS, 1);
-		w->stored_units += object_units(w, st);
+		w->stored_units +=
+			larder_object_units(w->s, st->unit, st->class);
 		count(w, COUNTER_BYTES_STORED,
 		      st->plan.n_key + st->plan.n_value);
 	}

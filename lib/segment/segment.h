@@ -89,9 +89,12 @@ static inline bool bit_test(atomic_u64 *bits, uint32_t unit)
 	return load_relaxed(&bits[unit >> 6]) >> (unit & 63) & 1;
 }
 
-static inline void bit_set(atomic_u64 *bits, uint32_t unit)
+/* True if this call set it. */
+static inline bool bit_set(atomic_u64 *bits, uint32_t unit)
 {
-	fetch_or_acqrel(&bits[unit >> 6], UINT64_C(1) << (unit & 63));
+	uint64_t m = UINT64_C(1) << (unit & 63);
+
+	return !(fetch_or_acqrel(&bits[unit >> 6], m) & m);
 }
 
 /* True if this call cleared it. */

@@ -63,14 +63,12 @@ void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
 {
 	struct segment *s = w->s;
 	struct pool *pool = &s->pools[class];
+	bool main = in_main || s->sb->policy == LARDER_POLICY_CLOCK;
 
-	if (in_main || s->sb->policy == LARDER_POLICY_CLOCK) {
-		bit_set(s->main_bits, unit);
-		fetch_add_relaxed(&pool->n_main, 1);
-	} else {
-		bit_set(s->probation_bits, unit);
-		fetch_add_relaxed(&pool->n_probation, 1);
-	}
+	/* One that a death left behind is counted already. */
+	if (!bit_set(main ? s->main_bits : s->probation_bits, unit))
+		return;
+	fetch_add_relaxed(main ? &pool->n_main : &pool->n_probation, 1);
 	fetch_add_relaxed(&s->hot->n_entries, 1);
 }
 
@@ -80,13 +78,14 @@ bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit)
 	struct pool *pool = &s->pools[class];
 	bool in_main = bit_clear(s->main_bits, unit);
 
-	if (in_main)
+	if (in_main) {
 		decrement(&pool->n_main);
-	if (bit_clear(s->probation_bits, unit))
+		decrement(&s->hot->n_entries);
+	}
+	if (bit_clear(s->probation_bits, unit)) {
 		decrement(&pool->n_probation);
-	else if (!in_main)
-		return false; /* kept, or its hints were lost */
-	decrement(&s->hot->n_entries);
+		decrement(&s->hot->n_entries);
+	}
 	return in_main;
 }
 
@@ -112,7 +111,12 @@ void larder_evict_replaced(struct worker *w, unsigned old_class,
 			return;
 		}
 	}
-	bit_set(bits, unit);
+	/* One that a death left behind was counted too. */
+	if (!bit_set(bits, unit)) {
+		decrement(bits == s->main_bits ? &s->pools[class].n_main
+					       : &s->pools[class].n_probation);
+		decrement(&s->hot->n_entries);
+	}
 }
 
 static void remember(struct worker *w, uint64_t hash, unsigned class,
@@ -158,8 +162,8 @@ int larder_evict_unit(struct worker *w, uint32_t unit, uint64_t hash,
 	result = larder_index_unlink(w, g, (unsigned)i, word);
 	if (result != INDEX_DONE)
 		return result;
-	in_main = larder_evict_unlinked(w, class, unit);
 	larder_slab_retire(w, unit, header);
+	in_main = larder_evict_unlinked(w, class, unit);
 	count(w, reason_counter[reason], 1);
 	if (reason != EVICT_SPACE && reason != EVICT_INVALID)
 		count(w, COUNTER_EVICTIONS, reason != EVICT_EXPIRED);
@@ -354,8 +358,10 @@ static int sweep_probation(struct worker *w, unsigned class,
 				  (adaptive(s) && since >= FLOOR_VICTIMS))) {
 			if (bit_clear(s->probation_bits, unit)) {
 				decrement(&pool->n_probation);
-				bit_set(s->main_bits, unit);
-				fetch_add_relaxed(&pool->n_main, 1);
+				if (bit_set(s->main_bits, unit))
+					fetch_add_relaxed(&pool->n_main, 1);
+				else
+					decrement(&s->hot->n_entries);
 			}
 			reference_set(c.g, (unsigned)c.slot, 0);
 			store_relaxed(&pool->since, 0);

@@ -48,7 +48,13 @@ bool larder_evict_from_group(struct worker *w, struct group *g);
 /* A new key is about to be stored: was it evicted lately? Adapts the target. */
 bool larder_evict_remembered(struct worker *w, uint64_t hash, unsigned class);
 
-/* Bookkeeping when an entry is linked or unlinked. */
+/*
+ * Bookkeeping when an entry is linked or unlinked: its mark, and what counts
+ * the marks. Marked by its writer before its header is LIVE, unmarked by who
+ * takes it away after it is RETIRED, each under a hazard: whichever is later
+ * sees that the other was there (larder_slab_publish()). A mark that stayed
+ * behind would count for ever, and be the next entry's of this memory.
+ */
 void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
 			 bool in_main);
 /* True if it was in the main part. */

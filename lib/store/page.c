@@ -204,6 +204,7 @@ void larder_run_free(struct worker *w, uint32_t head)
 		return;
 	class_bit_clear(s, s->class_bits, RUN_CLASS, head);
 	fetch_sub_relaxed(&s->pools[RUN_CLASS].n_pages, 1);
+	larder_evict_unlinked(w, RUN_CLASS, page_first_unit(s, head));
 	clear_bits(s, head);
 	if (!MUTANT(RUN_LEAK))
 		free_bodies(w, head, n);
@@ -331,6 +332,8 @@ static void finish_drain(struct worker *w, uint32_t page)
 
 		if (g > generation)
 			generation = g;
+		/* Marks that a death left are counted no longer. */
+		larder_evict_unlinked(w, class, first + i * units);
 	}
 	class_bit_clear(s, s->class_bits, class, page);
 	class_bit_clear(s, s->avail_bits, class, page);

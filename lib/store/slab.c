@@ -351,10 +351,18 @@ void larder_slab_abandon(struct worker *w, uint32_t unit, uint64_t header)
 
 void larder_slab_publish(struct worker *w, uint32_t unit, uint64_t header)
 {
-	/* Lost if somebody unlinked and retired it already: then it is theirs.
-	 * Our hazard, set before it was announced, still names it. */
-	cas_acqrel(&entry_at(w->s, unit)->header, &header,
-		   header_word(HEADER_LIVE, 0, HEADER_GENERATION(header), 0));
+	uint64_t word =
+		load_acquire(&w->s->page_words[page_of_unit(w->s, unit)]);
+	unsigned class;
+
+	/* Lost if somebody unlinked and retired it already: then it is theirs,
+	 * but for marks that came too late for them. Our hazard, set before it
+	 * was announced, still names it. */
+	if (!cas_acqrel(&entry_at(w->s, unit)->header, &header,
+			header_word(HEADER_LIVE, 0, HEADER_GENERATION(header),
+				    0)) &&
+	    larder_unit_in_page(w->s, unit, word, &class))
+		larder_evict_unlinked(w, class, unit);
 	larder_hazard_clear(w, HAZARD_NEW);
 }
 
@@ -525,6 +533,7 @@ static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
 		return;
 	if (!is_linked || MUTANT(ORPHAN_RETIRED)) {
 		larder_slab_retire(w, unit, header);
+		larder_evict_unlinked(w, class, unit);
 	} else if (cas_acqrel(&entry_at(s, unit)->header, &header,
 			      header_word(HEADER_LIVE, 0,
 					  HEADER_GENERATION(header), 0)) &&
@@ -581,17 +590,13 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 	if (!is_linked) {
 		/* Dead, or not yet through, between unlink and retire. */
 		larder_slab_retire(w, unit, header);
+		larder_evict_unlinked(w, class, unit);
 		return;
 	}
 	if (v.flags & LARDER_KEEP) {
 		if (census && !(v.flags & LARDER_REGION))
 			census->n_kept_units +=
-				class == RUN_CLASS
-					? load_relaxed(
-						  &s->page_lengths[page_of_unit(
-							  s, unit)])
-						  << s->page_unit_shift
-					: larder_class_units(s, class);
+				larder_object_units(s, unit, class);
 		return;
 	}
 	if (v.hard_ms && larder_clock_ms() >= v.hard_ms) {

@@ -42,6 +42,16 @@ static inline uint32_t larder_class_units(const struct segment *s,
 	return class < s->n_classes ? s->sb->class_units[class] : 0;
 }
 
+/* Units of the object at @unit, which is of this class, run or not. */
+static inline uint64_t larder_object_units(const struct segment *s,
+					   uint32_t unit, unsigned class)
+{
+	if (class != RUN_CLASS)
+		return larder_class_units(s, class);
+	return (uint64_t)load_relaxed(&s->page_lengths[page_of_unit(s, unit)])
+	       << s->page_unit_shift;
+}
+
 /*
  * Find room for n_bytes; evicts if it must. Not while pinned. On LARDER_OK the
  * header of *unit is *header, an ALLOC of ours, under HAZARD_NEW.

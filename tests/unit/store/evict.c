@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "store/evict.h"
 #include "store/ghost.h"
 
 enum { ENTRIES = 4096, VALUE_MOST = 65536 };
@@ -267,5 +268,89 @@ Test(cost, what_was_dear_outlives_what_was_cheap)
 	for (uint64_t i = 0; i < 3 * ENTRIES; i++)
 		*(i % 2 ? &n_dear : &n_cheap) += get(&f, i);
 	cr_expect_gt(n_dear, n_cheap * 3 / 2, "%u, %u", n_dear, n_cheap);
+	fixture_close(&f);
+}
+
+/* ------------------------------------------------------------------ */
+
+/* Link an entry of @key as a put does, up to where it is visible. */
+static uint64_t link_entry(struct worker *w, const void *key, size_t n_key,
+			   uint32_t *unit, unsigned *class)
+{
+	struct entry_plan plan = {.key = key,
+				  .n_key = (uint32_t)n_key,
+				  .value = "",
+				  .n_value = 0};
+	uint64_t hash = key_hash_of(w->s, key, n_key), header;
+	struct group *g = group_of(w->s, hash);
+
+	*class = larder_slab_class(w->s, larder_entry_bytes(&plan));
+	cr_assert_eq(
+		larder_slab_alloc(w, larder_entry_bytes(&plan), unit, &header),
+		LARDER_OK);
+	larder_entry_write(w->s, entry_at(w->s, *unit), &plan,
+			   larder_fresh_now(w->s));
+	larder_pin(w);
+	cr_assert_eq(larder_index_insert(w, g, load_acquire(&g->ctl),
+					 (unsigned)larder_index_find_empty(g),
+					 tag_of(hash), *unit),
+		     INDEX_DONE);
+	return header;
+}
+
+/* Its writer stands still between the two, and another takes it away. */
+Test(marks, go_with_an_entry_that_was_taken_away_before_it_was_marked)
+{
+	struct fixture f = fixture_open(4 << 20, ENTRIES, 0);
+	struct larder *other;
+	uint64_t header, key = 1;
+	uint32_t unit;
+	unsigned class;
+	int error;
+	struct worker *w = worker_of(f.h, &error);
+
+	cr_assert_eq(larder_open_fd(f.s->fd, NULL, &other), 0);
+	header = link_entry(w, &key, sizeof key, &unit, &class);
+	cr_assert_eq(larder_remove(other, &key, sizeof key), LARDER_OK);
+	larder_evict_linked(w, class, unit, false);
+	larder_slab_publish(w, unit, header);
+	larder_unpin(w);
+	cr_expect_eq(load_relaxed(&f.s->hot->n_entries), 0);
+	cr_expect_eq(load_relaxed(&f.s->pools[class].n_probation), 0);
+	cr_expect_not(bit_test(f.s->probation_bits, unit));
+
+	/* The same where it is replaced: one entry, one mark. */
+	header = link_entry(w, &key, sizeof key, &unit, &class);
+	cr_assert_eq(larder_put(other, &key, sizeof key, "", 0, NULL),
+		     LARDER_OK);
+	larder_evict_linked(w, class, unit, false);
+	larder_slab_publish(w, unit, header);
+	larder_unpin(w);
+	cr_expect_eq(load_relaxed(&f.s->hot->n_entries), 1);
+	cr_expect_not(bit_test(f.s->probation_bits, unit));
+	larder_close(other);
+	fixture_close(&f);
+}
+
+/* What a death left in the memory that an entry with LARDER_KEEP gets next. */
+Test(marks, of_others_evict_no_entry_that_is_kept)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+	const struct larder_put_options keep = {.size_of = sizeof keep,
+						.flags = LARDER_KEEP};
+	char value[8];
+
+	put(&f, 999, 4, 0, 0); /* a page that is not opened anew */
+	for (uint32_t unit = f.s->first_unit; unit < f.s->end_unit; unit++)
+		bit_set(f.s->probation_bits, unit);
+	for (uint64_t key = 0; key < 8; key++)
+		cr_assert_eq(
+			larder_put(f.h, &key, sizeof key, "kept", 4, &keep),
+			LARDER_OK);
+	for (uint64_t i = 0; i < 100000; i++)
+		put(&f, 1000 + i, 8, 0, 0);
+	for (uint64_t key = 0; key < 8; key++)
+		cr_expect_eq(larder_get(f.h, &key, sizeof key, value, 8, NULL),
+			     LARDER_OK);
 	fixture_close(&f);
 }
