@@ -64,6 +64,12 @@ static int take_away(struct larder *h, const void *key, size_t n_key,
 							   header);
 					larder_evict_unlinked(w, class,
 							      there.unit);
+					if (there.v.flags & LARDER_KEEP)
+						larder_evict_keep(
+							w,
+							&w->s->hot->kept_units,
+							class, there.unit,
+							false);
 					outcome = was_valid ? LARDER_OK
 							    : LARDER_MISS;
 					count(w, COUNTER_REMOVES, was_valid);

@@ -35,6 +35,7 @@ struct store {
 	uint32_t unit;
 	uint64_t header, version;
 	unsigned class;
+	bool successor; /* of one that is as large, and kept if this is */
 };
 
 /* A version that never repeats: raised in the slot before it is used, so that
@@ -95,6 +96,18 @@ static int read_options(struct worker *w,
 	return 0;
 }
 
+/* Regions and entries with LARDER_KEEP have a limit each. */
+static atomic_u64 *kept_counter(struct segment *s, bool region)
+{
+	return region ? &s->hot->region_units : &s->hot->kept_units;
+}
+
+static void count_kept(struct worker *w, const struct store *st, bool more)
+{
+	larder_evict_keep(w, kept_counter(w->s, st->plan.flags & LARDER_REGION),
+			  st->class, st->unit, more);
+}
+
 /* Room for the entry, its bytes, its version. Not pinned. */
 static int prepare(struct worker *w, struct store *st)
 {
@@ -137,9 +150,12 @@ static int prepare(struct worker *w, struct store *st)
 		larder_entry_write(s, e, &st->plan, st->stamp);
 	}
 	e->version = st->version = next_version(w);
-	/* A mark that a death left in this memory would have it evicted. */
-	if (st->plan.flags & LARDER_KEEP)
+	if (st->plan.flags & LARDER_KEEP) {
+		/* A mark that a death left in this memory would have it
+		 * evicted. Counted before anybody can take it away. */
 		larder_evict_unlinked(w, st->class, st->unit);
+		count_kept(w, st, true);
+	}
 	return LARDER_OK;
 }
 
@@ -192,12 +208,6 @@ bool larder_still_valid(struct worker *w, uint64_t hash,
 	       larder_fresh_check(w, there->unit, &there->v, hash, now);
 }
 
-/* Regions and entries with LARDER_KEEP have a limit each. */
-static atomic_u64 *kept_counter(struct segment *s, bool region)
-{
-	return region ? &s->hot->region_units : &s->hot->kept_units;
-}
-
 /* Switch an existing key over. Pinned. INDEX_*; result in *outcome. */
 static enum index_result store_over(struct worker *w, struct store *st,
 				    struct lookup *there, int *outcome)
@@ -206,7 +216,6 @@ static enum index_result store_over(struct worker *w, struct store *st,
 	enum index_result result;
 	uint64_t old_header;
 	unsigned old_class;
-	bool old_kept = there->v.flags & LARDER_KEEP;
 	uint64_t page =
 		load_acquire(&s->page_words[page_of_unit(s, there->unit)]);
 
@@ -231,16 +240,14 @@ static enum index_result store_over(struct worker *w, struct store *st,
 	if (result != INDEX_DONE)
 		return result;
 	/* Published last, as in store_new(). */
-	if (!(st->plan.flags & LARDER_KEEP)) {
+	if (!(st->plan.flags & LARDER_KEEP))
 		larder_evict_replaced(w, old_class, there->unit, st->class,
 				      st->unit);
-	} else {
+	else
 		larder_evict_unlinked(w, old_class, there->unit);
-		if (!old_kept)
-			fetch_add_relaxed(&s->hot->kept_units,
-					  larder_object_units(s, st->unit,
-							      st->class));
-	}
+	if (there->v.flags & LARDER_KEEP)
+		larder_evict_keep(w, &s->hot->kept_units, old_class,
+				  there->unit, false);
 	larder_slab_publish(w, st->unit, st->header);
 	larder_slab_retire(w, there->unit, old_header);
 	/* Its writer may have marked it since. */
@@ -273,11 +280,7 @@ static enum index_result store_new(struct worker *w, struct store *st,
 	reference_set(g, (unsigned)i, 0);
 	/* Published last: until then our own ALLOC keeps hands and sweeps off
 	 * the marks below. */
-	if (st->plan.flags & LARDER_KEEP) {
-		fetch_add_relaxed(
-			kept_counter(w->s, st->plan.flags & LARDER_REGION),
-			larder_object_units(w->s, st->unit, st->class));
-	} else {
+	if (!(st->plan.flags & LARDER_KEEP)) {
 		in_main = larder_evict_remembered(w, st->hash, st->class);
 		larder_evict_linked(w, st->class, st->unit, in_main);
 	}
@@ -320,7 +323,7 @@ static int check_keep(struct worker *w, const struct store *st)
 	bool region = st->plan.flags & LARDER_REGION;
 	uint64_t share = region ? 8 : 32;
 
-	if (!(st->plan.flags & LARDER_KEEP))
+	if (!(st->plan.flags & LARDER_KEEP) || st->successor)
 		return LARDER_OK;
 	return load_relaxed(kept_counter(s, region)) + units >
 			       (s->bytes >> UNIT_SHIFT) / share
@@ -352,6 +355,8 @@ static int run_store(struct worker *w, struct store *st)
 		larder_entry_write(w->s, entry_at(w->s, st->unit), &st->plan,
 				   st->stamp);
 	if (outcome != LARDER_OK) {
+		if (st->plan.flags & LARDER_KEEP)
+			count_kept(w, st, false);
 		larder_slab_abandon(w, st->unit, st->header);
 	} else {
 		count(w, COUNTER_PUTS, 1);
@@ -566,6 +571,7 @@ static int successor_store(struct worker *w, const void *key, size_t n_key,
 		.hash = hash,
 		.expected_version = n->info.version,
 		.stamp = n->stamp,
+		.successor = true,
 		.plan = {.key = key,
 			 .n_key = (uint32_t)n_key,
 			 .value = value,

@@ -119,6 +119,17 @@ void larder_evict_replaced(struct worker *w, unsigned old_class,
 	}
 }
 
+void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
+		       uint32_t unit, bool more)
+{
+	uint64_t units = larder_object_units(w->s, unit, class);
+	uint64_t seen = load_relaxed(n);
+
+	while (!cas_acqrel(n, &seen,
+			   more ? seen + units : seen - min_u64(seen, units)))
+		;
+}
+
 static void remember(struct worker *w, uint64_t hash, unsigned class,
 		     bool in_main)
 {

@@ -64,6 +64,11 @@ bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit);
 void larder_evict_replaced(struct worker *w, unsigned old_class,
 			   uint32_t old_unit, unsigned class, uint32_t unit);
 
+/* The same of an entry with LARDER_KEEP, which has no mark: @n counts units of
+ * such. Counted before it is linked; its page cannot change meanwhile. */
+void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
+		       uint32_t unit, bool more);
+
 /* Give a page of the class with the fewest ghost hits for its bytes to the one
  * with the most, if that is worth it. Cheap when it is not due. Not pinned. */
 void larder_evict_balance(struct worker *w);

@@ -227,6 +227,47 @@ Test(outcomes, kept_entries_have_a_limit)
 	is(larder_get(h, "k001", 4, value, sizeof value, NULL), LARDER_OK);
 }
 
+Test(outcomes, the_limit_of_kept_entries_is_of_those_that_are_there)
+{
+	static char value[30000];
+	struct larder_put_options o = {.size_of = sizeof o,
+				       .flags = LARDER_KEEP};
+	struct larder_usage u = {.size_of = sizeof u};
+	int result = LARDER_OK;
+	char key[16];
+
+	/* Each of these goes before the next one comes. */
+	for (int i = 0; i < 10000; i++) {
+		is(larder_put(h, "k", 1, value, 1000, &o), LARDER_OK);
+		if (i % 2)
+			is(larder_remove(h, "k", 1), LARDER_OK);
+		else
+			is(larder_put(h, "k", 1, value, 1000, NULL), LARDER_OK);
+	}
+	is(larder_put(h, "n", 1, value, 8, &o), LARDER_OK);
+	/* Small ones that grow count as what they are then. */
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof key, "k%03d", i);
+		is(larder_put(h, key, 4, value, 1, &o), LARDER_OK);
+	}
+	for (int i = 0; i < 40 && result == LARDER_OK; i++) {
+		snprintf(key, sizeof key, "k%03d", i);
+		result = larder_put(h, key, 4, value, sizeof value, &o);
+	}
+	is(result, LARDER_KEEP_LIMIT);
+	is(larder_usage(h, &u), 0);
+	cr_assert_lt(u.bytes_kept, u.bytes_total / 16);
+	result = LARDER_OK;
+	/* A counter that is kept counts on at the limit. */
+	for (int i = 0; i < 1000 && result == LARDER_OK; i++) {
+		snprintf(key, sizeof key, "m%03d", i);
+		result = larder_put(h, key, 4, value, 64, &o);
+	}
+	is(result, LARDER_KEEP_LIMIT);
+	is(larder_increment(h, "n", 1, 1, 0, NULL, NULL), LARDER_OK);
+	cr_assert(info_of("n").flags & LARDER_KEEP);
+}
+
 Test(outcomes, a_region_is_not_for_taking_away)
 {
 	struct larder_region r;
