@@ -181,6 +181,13 @@ int larder_get_many(struct larder *h, struct larder_get_item *items,
 /* ------------------------------------------------------------------ */
 /* Leases                                                              */
 
+/*
+ * view->lease names the hazard, and the attachment that it is of: a view that
+ * was taken before a detachment, a fork, or the move to another segment is none
+ * of what the thread holds now. A private copy has no attachment.
+ */
+enum { LEASE_SHIFT = 8 };
+
 int larder_lease_found(struct worker *w, const struct lookup *found,
 		       struct larder_view *view)
 {
@@ -199,7 +206,7 @@ int larder_lease_found(struct worker *w, const struct lookup *found,
 	view->value = found->v.value;
 	view->n_value = found->v.n_value;
 	view->version = found->v.e->version;
-	view->lease = k + 1;
+	view->lease = w->attachment << LEASE_SHIFT | (k + 1);
 	/* [HAZ.1] Set, then validate: once the section is over, the hazard
 	 * alone holds the entry. */
 	if (!larder_hazard_set(w, k, found->unit)) {
@@ -260,11 +267,12 @@ int larder_lease(struct larder *h, const void *key, size_t n_key,
 void larder_release(struct larder *h, struct larder_view *view)
 {
 	struct worker *w = larder_workers[h->id];
-	uint64_t k = view->lease;
+	uint64_t k = view->lease & ((1u << LEASE_SHIFT) - 1);
 
 	if (k > N_USER_HAZARDS) {
 		larder_view_free(view); /* a private copy of larder_fetch() */
 	} else if (k && w && w->s && w->handle_serial == h->serial &&
+		   w->attachment == view->lease >> LEASE_SHIFT &&
 		   w->lease[k - 1].unit) {
 		uint64_t leased = load_relaxed(&w->slot->leased_units);
 

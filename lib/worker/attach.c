@@ -34,6 +34,7 @@ __thread struct worker *larder_workers[MAX_HANDLES]
 static struct larder *handles[MAX_HANDLES]; /* urcu-bp */
 static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t next_serial = 1;
+static atomic_u64 n_attachments;
 static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -123,6 +124,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	larder_segment_hold(s);
 	w->handle = h;
 	w->handle_serial = h->serial;
+	w->attachment = fetch_add_relaxed(&n_attachments, 1) + 1;
 	w->usual_serial = s->fenced ? 0 : h->serial;
 	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
 	w->sample = 64;

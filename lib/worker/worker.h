@@ -37,6 +37,7 @@ struct worker {
 	struct cell *cell;
 	uint64_t pin;	     /* as this thread stored it last */
 	uint64_t epoch;	     /* as this thread saw it last */
+	uint64_t attachment; /* its number, of this process and its parents */
 	uint32_t index;	     /* of the slot */
 	uint32_t generation; /* of the slot */
 	/* Versions that this attachment gives: the first, and how many. */

@@ -224,6 +224,45 @@ static int leased_by_the_parent(void)
 	return end("after children of a lease holder");
 }
 
+/* Lease anew, then let go of a view that was taken in an earlier attachment:
+ * what is leased now has to stay as it is. */
+static bool keeps_what_it_leases(struct larder_view *before)
+{
+	struct larder_view view;
+	char want[N_VALUE];
+	bool same;
+
+	claim_works(h, "leased anew", N_VALUE);
+	need(larder_lease(h, "leased anew", 11, &view) == LARDER_OK, "a lease");
+	memcpy(want, view.value, N_VALUE);
+	larder_release(h, before);
+	larder_remove(h, "leased anew", 11);
+	need(!work(12, 8000), "memory is reused meanwhile");
+	same = !memcmp(want, view.value, N_VALUE);
+	larder_release(h, &view);
+	return same;
+}
+
+static int child_with_a_view(int i, void *view)
+{
+	(void)i;
+	return !keeps_what_it_leases(view);
+}
+
+static int views_of_before(void)
+{
+	struct larder_view view;
+
+	begin();
+	need(larder_lease(h, "key", 3, &view) == LARDER_OK, "a lease");
+	claim(reap(spawn(child_with_a_view, 0, &view)) == 0,
+	      "a child that releases its parent's view keeps its own leases");
+	larder_detach_thread(h);
+	claim(keeps_what_it_leases(&view),
+	      "so does a thread that releases a view of before it detached");
+	return end("after views of before");
+}
+
 /* ------------------------------------------------------------------ */
 
 struct orphan {
@@ -420,6 +459,7 @@ int main(void)
 	folder();
 	stage("forks of a parent with threads", with_threads);
 	stage("children of a lease holder", leased_by_the_parent);
+	stage("views of an earlier attachment", views_of_before);
 	stage("a silent child of the dead", silent_child_of_the_dead);
 	stage("vfork and exec", vfork_and_exec);
 	stage("exec without fork", exec_without_fork);
