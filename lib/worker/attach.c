@@ -53,15 +53,27 @@ static void after_fork_parent(void)
 	pthread_mutex_unlock(&handles_lock);
 }
 
+/* The slots that held these mappings beside the handle are the parent's. */
+static void forget_slots(struct larder *h)
+{
+	struct segment *s = load_acquire(&h->segment);
+
+	store_relaxed(&s->references, 1);
+	for (uint32_t i = 0; i < h->n_old; i++)
+		store_relaxed(&h->old[i]->references, 1);
+}
+
 static void after_fork_child(void)
 {
 	urcu_bp_after_fork_child();
 	pthread_mutex_unlock(&handles_lock);
 	for (int i = 0; i < MAX_HANDLES; i++) {
-		/* The child has one thread; nobody else held these. */
+		/* The child has one thread, and that no slot; nobody else held
+		 * these. */
 		if (handles[i]) {
 			pthread_mutex_init(&handles[i]->lock, NULL);
 			larder_fill_forked(handles[i]);
+			forget_slots(handles[i]);
 		}
 		/* Wiped by the kernel already. An emulator that only says that
 		 * it would must not let us act in our parent's slot. */

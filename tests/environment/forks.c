@@ -435,6 +435,43 @@ static int daemonizes(int i, void *context)
 	exit(0);
 }
 
+/* Mappings of the segment in this process. */
+static int n_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		n += strstr(line, in_folder("forks")) != NULL;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int closes(int i, void *context)
+{
+	(void)i;
+	(void)context;
+	if (n_mappings() != 1)
+		return 1;
+	larder_close(h);
+	return n_mappings() == 0 ? 0 : 2;
+}
+
+static int child_that_closes(void)
+{
+	int status;
+
+	begin();
+	status = reap(spawn(closes, 0, NULL));
+	claim(status == 0,
+	      "a child that closes its parent's handle maps it no longer (%d)",
+	      status);
+	claim_works(h, "still", N_VALUE);
+	return end("after a child that closes");
+}
+
 static int daemon_serves(void)
 {
 	struct orphan *o = shared(sizeof *o);
@@ -460,6 +497,7 @@ int main(void)
 	stage("forks of a parent with threads", with_threads);
 	stage("children of a lease holder", leased_by_the_parent);
 	stage("views of an earlier attachment", views_of_before);
+	stage("a child that closes", child_that_closes);
 	stage("a silent child of the dead", silent_child_of_the_dead);
 	stage("vfork and exec", vfork_and_exec);
 	stage("exec without fork", exec_without_fork);
