@@ -195,6 +195,9 @@ bool larder_entry_tag(const struct segment *s, const struct tag_block *tags,
 
 	memcpy(&block, tags, sizeof block);
 	texts = tags->bytes + block.n_mask;
+	/* The block may be another one than when it was found valid. */
+	if (texts > s->base + s->bytes)
+		return false;
 	left = (uint64_t)(s->base + s->bytes - texts);
 	if (*at >= block.n_texts || block.n_texts > left)
 		return false;

@@ -236,3 +236,37 @@ Test(deaths, who_meets_a_raised_number_finishes_it)
 	cr_expect(has(&f, "k"));
 	fixture_close(&f);
 }
+
+/* What an expelled reader finds where tags were may be anything, and is looked
+ * at once more after it was found valid. */
+Test(validity, tags_that_were_overwritten_lead_nowhere)
+{
+	struct fixture f = fixture_open();
+	struct tag_block *tags =
+		(struct tag_block *)(void *)(f.s->base + f.s->bytes - 64);
+	const unsigned char *text;
+	uint32_t at = 0, n_text;
+
+	*tags = (struct tag_block){
+		.n_tags = 1, .n_mask = UINT16_MAX, .n_texts = 2};
+	cr_expect_not(larder_entry_tag(f.s, tags, &at, &text, &n_text));
+	fixture_close(&f);
+}
+
+/* So may its size; and a buffer may be said to have room for anything. */
+Test(validity, a_size_beyond_the_segment_is_not_copied)
+{
+	struct fixture f = fixture_open();
+	struct lookup found;
+	char value[64];
+
+	put_text(&f, "key", NULL, NULL);
+	larder_pin(f.w);
+	cr_assert(
+		larder_find(f.w, "key", 3, hash_of_key(&f, "key", 3), &found));
+	larder_unpin(f.w);
+	((struct entry *)(uintptr_t)found.v.e)->n_value = UINT32_MAX - 8;
+	cr_expect_eq(larder_get(f.h, "key", 3, value, SIZE_MAX, NULL),
+		     LARDER_MISS);
+	fixture_close(&f);
+}
