@@ -471,13 +471,16 @@ int larder_fill_wait(struct larder *h, struct larder_fill *fill,
 	for (;;) {
 		/* Before the look: an end that comes after it is noticed. */
 		uint32_t futex = load_acquire(&f->flight->futex);
+		struct worker *w;
 		uint64_t now;
-		int error;
 
 		result = advance(h, f, true, view);
 		if (result != LARDER_WAIT)
 			return result;
-		if (!may_sleep(worker_of(h, &error), f->hash))
+		w = worker_of(h, &result);
+		if (!w)
+			return result; /* put aside just now */
+		if (!may_sleep(w, f->hash))
 			return larder_fill_alone(h, fill, view);
 		now = larder_clock_ms();
 		larder_flight_sleep(

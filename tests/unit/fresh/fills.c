@@ -302,3 +302,33 @@ Test(fills, collisions_compute_twice)
 	cr_expect(has(&f, "k") && has(&f, key));
 	fixture_close(&f);
 }
+
+static struct segment *closes_soon;
+
+static uint64_t closing_clock(void)
+{
+	if (closes_soon)
+		fetch_or_acqrel(&closes_soon->hot->stamp, STAMP_CLOSED);
+	return 1000000;
+}
+
+/* The segment is put aside, and nothing takes its place, while a fill waits:
+ * between two looks at it, as each look reads the clock. */
+Test(fills, a_wait_ends_by_name_when_the_segment_is_put_aside)
+{
+	struct fixture f = fixture_open();
+	struct larder *other;
+	struct larder_fill led, fill;
+	struct larder_view v;
+
+	larder_clock_replace(closing_clock);
+	cr_assert_eq(larder_open_fd(f.s->fd, NULL, &other), 0);
+	cr_assert_eq(larder_fill_begin(other, "k", 1, NULL, &led, &v),
+		     LARDER_LEAD);
+	cr_assert_eq(larder_fill_begin(f.h, "k", 1, NULL, &fill, &v),
+		     LARDER_WAIT);
+	closes_soon = f.s;
+	cr_expect_eq(larder_fill_wait(f.h, &fill, &v), LARDER_ERR_CLOSED);
+	larder_close(other);
+	fixture_close(&f);
+}
