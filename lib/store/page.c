@@ -34,12 +34,14 @@ static bool claim_free(struct worker *w, uint32_t page)
 {
 	atomic_u64 *word = &w->s->page_words[page];
 	uint64_t seen = load_acquire(word);
+	uint64_t n = load_relaxed(&w->s->hot->free_pages);
 
 	if (PAGE_STATE(seen) != PAGE_FREE ||
 	    !cas_acqrel(word, &seen,
 			own_word(w, PAGE_CLAIMED, 0, PAGE_GENERATION(seen))))
 		return false;
-	fetch_sub_relaxed(&w->s->hot->free_pages, 1);
+	while (n && !cas_acqrel(&w->s->hot->free_pages, &n, n - 1))
+		; /* a hint that a death left too low */
 	return true;
 }
 
@@ -96,12 +98,13 @@ static void open_page(struct worker *w, uint32_t page, unsigned class)
 	fetch_add_relaxed(&s->pools[class].n_pages, 1);
 }
 
-bool larder_page_add(struct worker *w, unsigned class)
+bool larder_page_add(struct worker *w, unsigned class, bool thorough)
 {
 	struct segment *s = w->s;
 	uint32_t from = (uint32_t)load_relaxed(&s->hot->page_cursor);
+	uint64_t hint = load_relaxed(&s->hot->free_pages);
 
-	if (load_relaxed(&s->hot->free_pages) == 0)
+	if (!hint && !thorough)
 		return false;
 	for (uint32_t k = 0; k < s->n_pages; k++) {
 		uint32_t page = (from + k) % s->n_pages;
@@ -112,7 +115,8 @@ bool larder_page_add(struct worker *w, unsigned class)
 		open_page(w, page, class);
 		return true;
 	}
-	store_relaxed(&s->hot->free_pages, 0); /* the hint was wrong */
+	/* The hint was wrong, unless pages were given back meanwhile. */
+	cas_acqrel(&s->hot->free_pages, &hint, 0);
 	return false;
 }
 
@@ -584,7 +588,7 @@ bool larder_page_steal(struct worker *w, unsigned class)
 			if (larder_evict(w, RUN_CLASS, 1)) {
 				larder_slab_reclaim(w, true,
 						    PATIENCE_URGENT_MS);
-				if (larder_page_add(w, class))
+				if (larder_page_add(w, class, false))
 					return true;
 			}
 		} else if (larder_page_move(w, most, class)) {

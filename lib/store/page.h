@@ -10,8 +10,10 @@
 
 #include "worker/epoch.h"
 
-/* A free page for @class, initialised and announced. False: none is free. */
-bool larder_page_add(struct worker *w, unsigned class);
+/* A free page for @class, initialised and announced. False: none is free, by
+ * the count of them or, if @thorough, by their words: a death between the two
+ * leaves the count too low. */
+bool larder_page_add(struct worker *w, unsigned class, bool thorough);
 
 /* Take a page from another class by draining it, for @class. Not pinned. */
 bool larder_page_steal(struct worker *w, unsigned class);

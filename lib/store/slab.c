@@ -238,7 +238,7 @@ static bool make_room(struct worker *w, unsigned class, int round)
 	larder_slab_reclaim(w, false, patience);
 	if (w->magazine[class].n)
 		return true;
-	if (larder_page_add(w, class))
+	if (larder_page_add(w, class, round > 0))
 		return true;
 	if (round == 1 || round == 4) {
 		larder_slots_recover(w, round == 4);

@@ -354,3 +354,18 @@ Test(marks, of_others_evict_no_entry_that_is_kept)
 			     LARDER_OK);
 	fixture_close(&f);
 }
+
+/* ------------------------------------------------------------------ */
+
+/* Between a page that is given back and its count a death leaves too few. */
+Test(pages, are_found_where_their_count_says_that_none_is_free)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+
+	store_relaxed(&f.s->hot->free_pages, 0);
+	put(&f, 1, 100, 0, 0);
+	put(&f, 2, 3000, 0, 0);
+	cr_expect(get(&f, 1) && get(&f, 2));
+	cr_expect_lt(load_relaxed(&f.s->hot->free_pages), f.s->n_pages);
+	fixture_close(&f);
+}
