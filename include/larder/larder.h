@@ -662,7 +662,8 @@ LARDER_API int larder_usage(struct larder *handle, struct larder_usage *usage);
  * time; of two at once one does the work. Workers do what they need of it
  * themselves: nothing depends on its being called.
  *
- * Return: 0, or LARDER_WAIT if another one is at it. [T] [E]
+ * Return: 0, or LARDER_WAIT if another one is at it: one that has done nothing
+ * for a second gives way. [T] [E]
  */
 LARDER_API int larder_maintain(struct larder *handle, uint32_t n_pages);
 

@@ -4,8 +4,9 @@
  * does between its own changes.
  *
  * One maintainer at a time, named by slot and generation in hot->maintainer; a
- * dead one's place is taken by CAS. It only saves others from doing the same
- * work twice: everything it does, any process may do at any time.
+ * dead one's place is taken by CAS, and so is that of one under which nothing
+ * moves any more: it may never call again. It only saves others from doing the
+ * same work twice: everything it does, any process may do at any time.
  */
 #include "cache/cache.h"
 
@@ -14,6 +15,7 @@
 
 enum {
 	DEFAULT_PAGES = 64,
+	STOPPED_MS = 1000,
 	UPKEEP_EVERY = 64, /* changes */
 	RECOVER_EVERY = 1024,
 	ADVANCE_SHARE = 256,
@@ -25,14 +27,36 @@ static uint64_t maintainer_id(const struct worker *w)
 	return (uint64_t)(w->index + 1) << 32 | w->generation;
 }
 
+/* Does nothing move under this maintainer any more, as far as this thread saw?
+ * It may have stopped, or call no more; what it has begun may be done twice. */
+static bool has_stopped(struct worker *w, uint64_t who)
+{
+	struct hot *hot = w->s->hot;
+	uint64_t at = load_relaxed(&hot->maintain_round) * w->s->n_pages +
+		      load_relaxed(&hot->maintain_cursor);
+	uint64_t now = larder_clock_ms();
+
+	if (w->maintainer != who || w->maintained != at ||
+	    now < w->maintainer_ms) {
+		w->maintainer = who;
+		w->maintained = at;
+		w->maintainer_ms = now;
+	}
+	return now - w->maintainer_ms >= STOPPED_MS;
+}
+
 static bool become_maintainer(struct worker *w)
 {
 	atomic_u64 *who = &w->s->hot->maintainer;
 	uint64_t seen = load_acquire(who), me = maintainer_id(w);
 
-	if (seen && larder_slot_current(w->s, (uint32_t)(seen >> 32) - 1,
-					(uint32_t)seen))
-		return seen == me;
+	if (seen == me)
+		return true;
+	if (seen &&
+	    larder_slot_current(w->s, (uint32_t)(seen >> 32) - 1,
+				(uint32_t)seen) &&
+	    !has_stopped(w, seen))
+		return false;
 	return cas_acqrel(who, &seen, me);
 }
 
@@ -41,6 +65,7 @@ static bool become_maintainer(struct worker *w)
 struct round {
 	struct census census;
 	uint64_t id, began_ms;
+	uint64_t next; /* page; elsewhere, somebody else has swept */
 };
 _Static_assert(sizeof(struct round) <= ROUND_BYTES, "a worker has room for it");
 
@@ -145,7 +170,10 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 			memset(round, 0, sizeof *round);
 			round->id = maintainer_id(w);
 			round->began_ms = larder_clock_ms();
+		} else if (page != round->next) {
+			round->id = 0;
 		}
+		round->next = page + 1;
 		larder_slab_sweep_page(w, page, &round->census);
 		help_groups(w, page);
 		store_relaxed(&s->hot->maintain_cursor, page + 1);

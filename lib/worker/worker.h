@@ -56,6 +56,9 @@ struct worker {
 	} lease[N_USER_HAZARDS];
 	uint32_t retired_head, retired_tail; /* of the ring at the end */
 	struct magazine magazine[MAX_CLASSES];
+	/* Whom this thread left the housekeeping to, how far that one was and
+	 * since when: maintain.c */
+	uint64_t maintainer, maintained, maintainer_ms;
 	uint32_t n_leading; /* fills this thread leads, by key hash */
 	uint64_t leading[16];
 	_Alignas(uint64_t) unsigned char round[ROUND_BYTES]; /* of maintain.c */

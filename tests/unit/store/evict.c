@@ -357,6 +357,27 @@ Test(marks, of_others_evict_no_entry_that_is_kept)
 
 /* ------------------------------------------------------------------ */
 
+/* Who did it once need not come again. */
+Test(maintainer, gives_way_when_it_comes_no_more)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+	struct larder *other;
+
+	cr_assert_eq(larder_open_fd(f.s->fd, NULL, &other), 0);
+	cr_expect_eq(larder_maintain(f.h, 1), 0);
+	cr_expect_eq(larder_maintain(other, 1), LARDER_WAIT);
+	passed_ms += 900;
+	cr_expect_eq(larder_maintain(f.h, 1), 0);
+	cr_expect_eq(larder_maintain(other, 1), LARDER_WAIT);
+	passed_ms += 900;
+	cr_expect_eq(larder_maintain(other, 1), LARDER_WAIT);
+	passed_ms += 200;
+	cr_expect_eq(larder_maintain(other, 1), 0);
+	cr_expect_eq(larder_maintain(f.h, 1), LARDER_WAIT);
+	larder_close(other);
+	fixture_close(&f);
+}
+
 /* Between a page that is given back and its count a death leaves too few. */
 Test(pages, are_found_where_their_count_says_that_none_is_free)
 {
