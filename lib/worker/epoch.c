@@ -75,46 +75,65 @@ static enum verdict judge(struct worker *w, uint32_t i, uint64_t epoch,
 	return WAS_EXPELLED;
 }
 
+/* Some expelled pins, a few at a time: the caller's stack may be small. */
+struct expelled {
+	uint32_t n;
+	struct {
+		uint32_t slot;
+		uint64_t pin;
+	} at[64];
+};
+
+/*
+ * Whoever *sees* an expelled pin issues the second barrier, not only its
+ * expeller: otherwise an advancer that trusts the mark may free what the
+ * expelled one leased just before it could see the mark. A pin that changed
+ * meanwhile is a new section, not covered by it: false.
+ */
+static bool settle(struct segment *s, uint64_t epoch, struct expelled *e)
+{
+	if (e->n && !barrier(s))
+		return false;
+	for (uint32_t k = 0; k < e->n; k++) {
+		uint64_t pin = load_acquire(&s->slots[e->at[k].slot].pin);
+
+		if (pin && pin != e->at[k].pin &&
+		    ((pin & PIN_EXPELLED) || pin_epoch(pin) != epoch))
+			return false;
+	}
+	e->n = 0;
+	return true;
+}
+
 bool larder_epoch_advance(struct worker *w, uint64_t patience_ms)
 {
 	struct segment *s = w->s;
 	uint64_t epoch = load_acquire(&s->hot->epoch), pin;
 	uint32_t n =
 		(uint32_t)min_u64(load_acquire(&s->hot->hiwater), s->n_slots);
-	uint32_t n_expelled = 0;
-	struct {
-		uint32_t slot;
-		uint64_t pin;
-	} expelled[LARDER_SLOTS_MAX];
+	struct expelled expelled = {0};
+	bool may_pass = true;
 
 	if (!barrier(s))
 		return false;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && may_pass; i++) {
 		switch (judge(w, i, epoch, patience_ms, &pin)) {
 		case MUST_WAIT:
-			return load_acquire(&s->hot->epoch) > epoch;
+			may_pass = false;
+			break;
 		case WAS_EXPELLED:
-			expelled[n_expelled].slot = i;
-			expelled[n_expelled++].pin = pin;
+			expelled.at[expelled.n].slot = i;
+			expelled.at[expelled.n++].pin = pin;
+			if (expelled.n ==
+			    sizeof expelled.at / sizeof *expelled.at)
+				may_pass = settle(s, epoch, &expelled);
 			break;
 		case MAY_PASS:
 			break;
 		}
 	}
-	/*
-	 * Whoever *sees* an expelled pin issues the second barrier, not only
-	 * its expeller: otherwise an advancer that trusts the mark may free
-	 * what the expelled one leased just before it could see the mark. A
-	 * pin that changed meanwhile is a new section, not covered by it.
-	 */
-	if (n_expelled && !barrier(s))
-		return false;
-	for (uint32_t k = 0; k < n_expelled; k++) {
-		pin = load_acquire(&s->slots[expelled[k].slot].pin);
-		if (pin && pin != expelled[k].pin &&
-		    ((pin & PIN_EXPELLED) || pin_epoch(pin) != epoch))
-			return load_acquire(&s->hot->epoch) > epoch;
-	}
+	if (!may_pass || !settle(s, epoch, &expelled))
+		return load_acquire(&s->hot->epoch) > epoch;
 	if (cas_acqrel(&s->hot->epoch, &epoch, epoch + 1)) /* [EPO.7] */
 		count(w, COUNTER_EPOCHS, 1);
 	return true;

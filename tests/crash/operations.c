@@ -424,7 +424,9 @@ static int op_page_add(struct larder *h)
 {
 	struct worker *w = worker(h);
 
-	return larder_page_add(w, small_class(w->s) + 3, false) ? 0 : LARDER_NO_SPACE;
+	return larder_page_add(w, small_class(w->s) + 3, false)
+		       ? 0
+		       : LARDER_NO_SPACE;
 }
 
 static int op_reclaim(struct larder *h)

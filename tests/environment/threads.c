@@ -378,10 +378,50 @@ static int unmapped_with_a_slot(void)
 	return 0;
 }
 
+static void *works_on_little(void *context)
+{
+	struct larder_walk_entry entry = {.size_of = sizeof entry};
+	char key[16], value[N_VALUE] = {0};
+	uint64_t cursor = 0;
+
+	for (int i = 0; i < 3000; i++) {
+		int n = snprintf(key, sizeof key, "%d", i % 1000);
+
+		if (larder_put(h, key, (size_t)n, value, sizeof value, NULL))
+			return context;
+	}
+	larder_invalidate_match(h, "1*", 2, LARDER_MATCH_EITHER);
+	for (int i = 0; i < 10; i++)
+		larder_maintain(h, 0);
+	while (larder_walk(h, &cursor, &entry) == LARDER_OK)
+		;
+	return NULL;
+}
+
+/* A server of many threads gives each of them little. */
+static int on_a_small_stack(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	void *failed = &thread;
+
+	begin();
+	pthread_attr_init(&attributes);
+	need(pthread_attr_setstacksize(&attributes, 64 << 10) == 0,
+	     "a stack of 64 KiB");
+	need(pthread_create(&thread, &attributes, works_on_little, h) == 0,
+	     "a thread");
+	pthread_join(thread, &failed);
+	claim(!failed, "a thread with a stack of 64 KiB does all there is");
+	end("after a small stack");
+	return 0;
+}
+
 int main(void)
 {
 	folder();
 	stage("ends with leases held", with_leases);
+	stage("on a small stack", on_a_small_stack);
 	stage("cancelled at the first operation", at_first_operation);
 	stage("cancelled while busy", while_busy);
 	stage("a cancelled leader", cancelled_leader);
