@@ -33,8 +33,7 @@ struct larder {
 	uint32_t id;	 /* in larder_workers */
 	uint64_t serial; /* never reused in a process */
 	_Atomic(struct segment *) segment;
-	struct segment *old[8]; /* closed ones */
-	uint32_t n_old;
+	struct segment *old;  /* closed ones: a list, the last one first */
 	pthread_mutex_t lock; /* reattachment, fill_watch */
 	struct larder_open_options options;
 	struct larder_create_options create;

@@ -59,8 +59,8 @@ static void forget_slots(struct larder *h)
 	struct segment *s = load_acquire(&h->segment);
 
 	store_relaxed(&s->references, 1);
-	for (uint32_t i = 0; i < h->n_old; i++)
-		store_relaxed(&h->old[i]->references, 1);
+	for (s = h->old; s; s = s->older)
+		store_relaxed(&s->references, 1);
 }
 
 static void after_fork_child(void)
@@ -155,7 +155,7 @@ static int reattach(struct larder *h)
 
 	if (!(load_acquire(&closed->hot->stamp) & STAMP_CLOSED))
 		return 0; /* another thread did it */
-	if (h->by_fd || h->n_old == sizeof h->old / sizeof h->old[0])
+	if (h->by_fd)
 		return LARDER_ERR_CLOSED;
 	fd = larder_fd_safe(open(h->path, O_RDWR | O_CLOEXEC));
 	if (fd < 0)
@@ -167,7 +167,8 @@ static int reattach(struct larder *h)
 		larder_segment_drop(fresh);
 		return LARDER_ERR_CLOSED;
 	}
-	h->old[h->n_old++] = closed;
+	closed->older = h->old;
+	h->old = closed;
 	store_release(&h->segment, fresh);
 	return 0;
 }
@@ -529,8 +530,12 @@ void larder_close(struct larder *h)
 		worker_detach(w);
 	/* Slots of other threads keep the mapping until those threads end. */
 	larder_segment_drop(load_acquire(&h->segment));
-	for (uint32_t i = 0; i < h->n_old; i++)
-		larder_segment_drop(h->old[i]);
+	while (h->old) {
+		struct segment *closed = h->old;
+
+		h->old = closed->older;
+		larder_segment_drop(closed);
+	}
 	handle_free(h);
 	cancel_allow(before);
 }

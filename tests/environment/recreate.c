@@ -274,6 +274,41 @@ static int is_killed(void)
 	return at_each_call(true);
 }
 
+/* Whoever is attached moves on, however often. */
+static int again_and_again(void)
+{
+	enum { TIMES = 20 };
+	struct larder_create_options c = {.size_of = sizeof c, .bytes = MIB};
+	struct larder_open_options o = {.size_of = sizeof o,
+					.flags = LARDER_OPEN_RECREATE,
+					.create = &c};
+	struct larder *h, *finder;
+	char path[128];
+	int n_moved = 0;
+
+	snprintf(path, sizeof path, "%s", in_folder("again"));
+	need(larder_open(path, &o, &h) == 0, "larder_open");
+	for (int i = 0; i < TIMES; i++) {
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		need(pwrite(fd, "?", 1,
+			    offsetof(struct superblock, n_groups)) == 1,
+		     "damaging it");
+		close(fd);
+		need(larder_open(path, &o, &finder) == 0, "finding it damaged");
+		n_moved += larder_put(h, "key", 3, "v", 1, NULL) == LARDER_OK &&
+			   larder_get(finder, "key", 3, NULL, 0, NULL) ==
+				   LARDER_TRUNCATED;
+		larder_close(finder);
+	}
+	claim(n_moved == TIMES,
+	      "%d of %d times the user of one put aside is on "
+	      "the next",
+	      n_moved, TIMES);
+	larder_close(h);
+	return 0;
+}
+
 int main(void)
 {
 	folder();
@@ -281,5 +316,6 @@ int main(void)
 	stage("missing, and made by many at once", missing);
 	stage("one stands still while another does it", stands_still);
 	stage("one is killed while another does it", is_killed);
+	stage("put aside again and again", again_and_again);
 	return curtain();
 }
