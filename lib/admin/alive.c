@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "worker/worker.h"
+
 #define OWNER_DIED UINT32_C(0x40000000) /* FUTEX_OWNER_DIED */
 #define TID_MASK   UINT32_C(0x3fffffff) /* FUTEX_TID_MASK */
 
@@ -58,9 +60,12 @@ static enum answer thread_there(const struct slot *slot)
 
 	snprintf(path, sizeof path, "/proc/%u/task/%u/stat",
 		 load_relaxed(&slot->pid), load_relaxed(&slot->tid));
+	if (!larder_proc_is_ours())
+		return CANNOT_TELL;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT && access("/proc/self/stat", R_OK) == 0
+		return errno == ENOENT && larder_thread_gone(
+						  load_relaxed(&slot->tid))
 			       ? NO
 			       : CANNOT_TELL;
 	n = read(fd, text, sizeof text - 1);
@@ -130,9 +135,11 @@ static enum answer file_mapped(const struct segment *s, uint32_t pid)
 	uint64_t begin;
 	FILE *f;
 
+	if (!larder_proc_is_ours())
+		return CANNOT_TELL;
 	snprintf(path, sizeof path, "/proc/%u/maps", pid);
 	f = fopen(path, "re");
-	if (!f && errno == ENOENT && access("/proc/self/maps", R_OK) == 0)
+	if (!f && errno == ENOENT && larder_thread_gone(pid))
 		return NO;
 	if (!f || !own_mapped(s, &own)) {
 		if (f)

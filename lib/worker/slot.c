@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <larder/larder.h>
@@ -64,10 +65,26 @@ bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation)
 		load_relaxed(&slot->tid) == (word & TID_MASK));
 }
 
+bool larder_proc_is_ours(void)
+{
+	char link[64], own[64];
+	ssize_t n = readlink("/proc/thread-self", link, sizeof link - 1);
+
+	snprintf(own, sizeof own, "%d/task/%d", (int)getpid(), (int)gettid());
+	link[n > 0 ? n : 0] = '\0';
+	return !strcmp(link, own);
+}
+
+bool larder_thread_gone(uint32_t tid)
+{
+	return syscall(SYS_tkill, (pid_t)tid, 0) < 0 && errno == ESRCH;
+}
+
 enum { NO_THREAD = 0, NOT_KNOWN = 1 };
 
 /* Start time of a thread in clock ticks since boot; NO_THREAD if there is none,
- * NOT_KNOWN if that cannot be told (no descriptor left, no /proc). */
+ * NOT_KNOWN if that cannot be told (no descriptor left, no /proc or another
+ * namespace's, a thread that is hidden from us). */
 static uint64_t read_start_time(uint32_t pid, uint32_t tid)
 {
 	char path[64], text[1024], *at;
@@ -75,12 +92,13 @@ static uint64_t read_start_time(uint32_t pid, uint32_t tid)
 	ssize_t n;
 	int fd;
 
+	if (!larder_proc_is_ours())
+		return NOT_KNOWN;
 	snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT && access("/proc/self/stat", R_OK) == 0
-			       ? NO_THREAD
-			       : NOT_KNOWN;
+		return errno == ENOENT && larder_thread_gone(tid) ? NO_THREAD
+								  : NOT_KNOWN;
 	n = read(fd, text, sizeof text - 1);
 	if (n <= 0)
 		n = errno == ESRCH ? 0 : -1;

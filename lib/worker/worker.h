@@ -86,6 +86,12 @@ void larder_slot_release(struct worker *w);
 bool larder_slot_dead(struct segment *s, uint32_t i);
 /* Is (slot, generation) still the same attached thread? */
 bool larder_slot_current(struct segment *s, uint32_t i, uint32_t generation);
+/* Does /proc tell of the numbers that we know? Where it was mounted in another
+ * pid namespace, what has our numbers there is somebody else. */
+bool larder_proc_is_ours(void);
+/* Is there no thread of this number in our namespace? Where /proc shows none it
+ * may only be hidden from us (hidepid). */
+bool larder_thread_gone(uint32_t tid);
 /* Recover slot i if its owner died. True if this call did. */
 bool larder_slot_recover(struct worker *w, uint32_t i);
 /* Recover every slot whose owner died; how many this call recovered. The

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -168,6 +169,73 @@ static int group_shares(void)
 	return bad;
 }
 
+/* Two who share, and whose /proc hides each from the other. */
+struct strangers {
+	_Atomic uint32_t attached, swept;
+	char path[128];
+};
+
+static int alice(int i, void *context)
+{
+	struct strangers *with = context;
+	struct larder *h;
+
+	if (!become(ALICE, SHARERS))
+		return NOT_ALLOWED;
+	need(larder_open(with->path, NULL, &h) == 0, "larder_open");
+	claim_works(h, "of alice", 100);
+	atomic_store(&with->attached, 1);
+	await(&with->swept, 1);
+	claim_works(h, "of alice", 100);
+	larder_close(h);
+	return n_failed() != 0;
+}
+
+static int bob(int i, void *context)
+{
+	struct strangers *with = context;
+	struct larder_inspector *inspector;
+	struct larder_worker_info w = {.size_of = sizeof w};
+	struct larder *h;
+
+	if (!become(BOB, SHARERS))
+		return NOT_ALLOWED;
+	need(larder_open(with->path, NULL, &h) == 0, "larder_open");
+	larder_maintain(h, 0);
+	larder_maintain(h, 0);
+	claim(counter(h, "workers_recovered") == 0,
+	      "who is hidden by /proc is not taken for dead");
+	need(larder_inspect(with->path, &inspector) == 0, "looking");
+	claim(larder_inspect_worker(inspector, 0, &w) == 0 &&
+		      w.state == LARDER_WORKER_LIVE,
+	      "nor by who looks from outside");
+	larder_inspect_close(inspector);
+	larder_close(h);
+	return n_failed() != 0;
+}
+
+static int hidden_from_each_other(void)
+{
+	struct strangers *with = shared(sizeof *with);
+	struct larder *h = owned("hidden", 0660, ALICE, SHARERS);
+	pid_t pid;
+	int bad;
+
+	if (!own_namespaces(0) ||
+	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV, "hidepid=2"))
+		return NOT_ALLOWED;
+	snprintf(with->path, sizeof with->path, "%s", larder_path(h));
+	pid = spawn(alice, 0, with);
+	await(&with->attached, 1);
+	bad = reap(spawn(bob, 0, with));
+	atomic_store(&with->swept, 1);
+	bad |= reap(pid);
+	claim_sound(h, "after two that did not see each other");
+	larder_close(h);
+	unlink(in_folder("hidden"));
+	return bad;
+}
+
 static int foreign_group(void)
 {
 	struct larder_create_options o = {.size_of = sizeof o,
@@ -224,6 +292,7 @@ int main(void)
 	unlink(in_folder("own"));
 	unlink(in_folder("read"));
 	unlink(in_folder("shared"));
+	stage("hidden from each other", hidden_from_each_other);
 	stage("a group of others", foreign_group);
 	stage("recreating what is another's", recreate_foreign);
 	return curtain();

@@ -305,6 +305,83 @@ static int reused(void)
 	return reap(spawn_first(reuse_a_number, 0, NULL));
 }
 
+/* ------------------------------------------------------------------ */
+/* A /proc of another namespace                                        */
+
+struct twins {
+	_Atomic uint32_t attached, gone;
+	_Atomic pid_t number; /* of one in the namespace of /proc */
+};
+
+static int sleeper(int i, void *context)
+{
+	pause();
+	return 0;
+}
+
+/* The first of a namespace whose /proc tells of another one. A worker in here
+ * has the number of somebody out there, who ends. */
+static int sees_others(int i, void *context)
+{
+	struct twins *t = context;
+	struct larder_usage u = {.size_of = sizeof u};
+	struct larder *h;
+	pid_t pid = exec_as(t->number, self, "stays");
+
+	if (pid != t->number)
+		return NOT_ALLOWED;
+	need(larder_open(path, NULL, &h) == 0, "larder_open");
+	while (larder_usage(h, &u) == 0 && u.n_workers != 1)
+		sleep_ms(1);
+	atomic_store(&t->attached, 1);
+	await(&t->gone, 1);
+	larder_maintain(h, 0);
+	larder_maintain(h, 0);
+	claim(counter(h, "workers_recovered") == 0,
+	      "a worker is not taken for dead when its namesake in /proc ends");
+	claim(n_state(LARDER_WORKER_LIVE) == 2, "nor by who only looks");
+	kill(pid, SIGKILL);
+	claim(reap(pid) == -SIGKILL, "it was there all the time");
+	larder_maintain(h, 0);
+	claim(counter(h, "workers_recovered") == 1,
+	      "and is missed once it is killed");
+	larder_close(h);
+	return n_failed() != 0;
+}
+
+static int gate_to_others(int i, void *context)
+{
+	if (!own_namespaces(CLONE_NEWPID))
+		return NOT_ALLOWED;
+	return reap(spawn_first(sees_others, i, context));
+}
+
+static int namesakes(void)
+{
+	struct twins *t = shared(sizeof *t);
+	pid_t there, gate;
+	int bad = 0;
+
+	larder_close(fresh(8));
+	there = spawn(sleeper, 0, NULL);
+	atomic_store(&t->number, there);
+	gate = spawn(gate_to_others, 0, t);
+	while (!atomic_load(&t->attached)) {
+		if (waitpid(gate, &bad, WNOHANG) > 0) {
+			kill(there, SIGKILL);
+			reap(there);
+			return WIFEXITED(bad) ? WEXITSTATUS(bad) : 1;
+		}
+		sleep_ms(1);
+	}
+	kill(there, SIGKILL);
+	reap(there);
+	atomic_store(&t->gone, 1);
+	bad = reap(gate);
+	unlink(path);
+	return bad;
+}
+
 int main(int argc, char **argv)
 {
 	ssize_t n;
@@ -322,5 +399,6 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof path, "%s", in_folder("pids"));
 	stage("the same number in two namespaces", same_number);
 	stage("a number that is given away again", reused);
+	stage("a namesake in another's /proc", namesakes);
 	return curtain();
 }
