@@ -21,7 +21,7 @@ struct repair {
 	bool revived;	     /* of another boot: its clock is gone */
 	uint64_t *kept;	     /* a bit for each unit of a kept entry */
 	uint64_t n_expiring; /* given up because the clock is gone */
-	uint64_t n_live, n_kept_units, n_free_pages;
+	uint64_t n_live, n_kept_units, n_region_units, n_free_pages;
 	uint64_t n_probation[MAX_CLASSES], n_main[MAX_CLASSES];
 	uint64_t n_pages[MAX_CLASSES];
 	struct snapshot snap;

@@ -270,8 +270,11 @@ static void mark_kept(struct repair *r, uint32_t unit, unsigned class,
 {
 	struct segment *s = r->s;
 
-	if (entry_flags(entry_at(s, unit)) & LARDER_KEEP) {
-		r->n_kept_units += units;
+	unsigned flags = entry_flags(entry_at(s, unit));
+
+	if (flags & LARDER_KEEP) {
+		*(flags & LARDER_REGION ? &r->n_region_units
+					: &r->n_kept_units) += units;
 		return;
 	}
 	r->n_live++;

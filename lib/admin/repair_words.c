@@ -317,6 +317,7 @@ void larder_repair_counts(struct repair *r)
 	store_relaxed(&hot->hiwater, s->n_slots);
 	store_relaxed(&hot->n_entries, r->n_live);
 	store_relaxed(&hot->kept_units, r->n_kept_units);
+	store_relaxed(&hot->region_units, r->n_region_units);
 	store_relaxed(&hot->free_pages, r->n_free_pages);
 	store_relaxed(&hot->maintainer, 0);
 	store_relaxed(&hot->maintain_cursor, 0);

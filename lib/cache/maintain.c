@@ -88,6 +88,7 @@ static void correct_hints(struct worker *w, const struct census *c)
 	store_relaxed(&s->hot->n_entries, c->n_live);
 	store_relaxed(&s->hot->free_pages, c->n_free_pages);
 	store_relaxed(&s->hot->kept_units, c->n_kept_units);
+	store_relaxed(&s->hot->region_units, c->n_region_units);
 }
 
 /* Groups beside the pages: a pending announcement of the dead. */

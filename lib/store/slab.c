@@ -594,8 +594,9 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 		return;
 	}
 	if (v.flags & LARDER_KEEP) {
-		if (census && !(v.flags & LARDER_REGION))
-			census->n_kept_units +=
+		if (census)
+			*(v.flags & LARDER_REGION ? &census->n_region_units
+						  : &census->n_kept_units) +=
 				larder_object_units(s, unit, class);
 		return;
 	}

@@ -96,7 +96,7 @@ void larder_slab_hint(struct worker *w, unsigned class, uint32_t unit);
  * expired or invalid go. Not pinned. Counts go to @census.
  */
 struct census {
-	uint64_t n_live, n_kept_units, n_probation[MAX_CLASSES],
+	uint64_t n_live, n_kept_units, n_region_units, n_probation[MAX_CLASSES],
 		n_main[MAX_CLASSES], n_pages[MAX_CLASSES], n_free_pages;
 };
 void larder_slab_sweep_page(struct worker *w, uint32_t page,

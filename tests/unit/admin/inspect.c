@@ -339,3 +339,34 @@ Test(admin_inspect, repair_mends_the_superblock)
 		fixture_drop(&f);
 	}
 }
+
+/* Regions have a limit of their own, four times that of other kept entries. */
+Test(admin_inspect, repair_counts_regions_apart)
+{
+	const struct larder_put_options keep = {.size_of = sizeof keep,
+						.flags = LARDER_KEEP};
+	struct larder_region region;
+	struct fixture f;
+	struct segment *s;
+	struct larder *h;
+	uint64_t regions, kept;
+
+	fixture_create(&f, 4 << 20);
+	cr_assert_eq(larder_open_fd(f.fd, NULL, &h), 0);
+	cr_assert_eq(larder_region(h, "r", 200000, 0, &region), 0);
+	cr_assert_eq(larder_put(h, "k1", 2, "v", 1, &keep), LARDER_OK);
+	larder_close(h);
+	s = fixture_map(&f);
+	regions = load_relaxed(&s->hot->region_units);
+	kept = load_relaxed(&s->hot->kept_units);
+	larder_segment_drop(s);
+	cr_assert_eq(fixture_repair(&f, false, NULL), 0);
+	s = fixture_map(&f);
+	cr_expect_eq(load_relaxed(&s->hot->region_units), regions);
+	cr_expect_eq(load_relaxed(&s->hot->kept_units), kept);
+	larder_segment_drop(s);
+	cr_assert_eq(larder_open_fd(f.fd, NULL, &h), 0);
+	cr_expect_eq(larder_put(h, "k2", 2, "v", 1, &keep), LARDER_OK);
+	larder_close(h);
+	fixture_drop(&f);
+}
