@@ -140,7 +140,8 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 		 const struct larder_put_options *options,
 		 const struct larder_token *token);
 
-/* larder_put() for a value whose address is decided later: a region. */
+/* larder_put() for a value whose address is decided later: a region. If there
+ * is one it stays: LARDER_KEPT. */
 int larder_store_region(struct worker *w, const void *key, size_t n_key,
 			uint64_t n_value);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Regions: an entry that is never replaced, evicted or moved, and whose value
- * its clients write. Reserved by add-if-absent, so two that reserve at once get
- * the same one and a death in between leaves nothing half reserved.
+ * its clients write. Reserved by a put, which never replaces a region, so two
+ * that reserve at once get the same one and a death in between leaves nothing
+ * half reserved.
  */
 #include "cache/cache.h"
 
@@ -61,7 +62,7 @@ int larder_region(struct larder *h, const char *name, uint64_t n_common,
 	outcome = find_region(w, key, (size_t)n_key, &base, &n_value);
 	if (outcome == LARDER_MISS) {
 		outcome = larder_store_region(w, key, (size_t)n_key, total);
-		if (outcome && outcome != LARDER_EXISTS)
+		if (outcome && outcome != LARDER_KEPT)
 			return outcome == LARDER_KEEP_LIMIT ? LARDER_NO_SPACE
 							    : outcome;
 		if (find_region(w, key, (size_t)n_key, &base, &n_value))

@@ -417,8 +417,9 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 int larder_store_region(struct worker *w, const void *key, size_t n_key,
 			uint64_t n_value)
 {
+	/* Over what is no region: such keys are the library's. */
 	struct store st = {
-		.mode = STORE_ADD,
+		.mode = STORE_PUT,
 		.key = key,
 		.n_key = n_key,
 		.hash = key_hash_of(w->s, key, n_key),

@@ -268,6 +268,19 @@ Test(outcomes, the_limit_of_kept_entries_is_of_those_that_are_there)
 	cr_assert(info_of("n").flags & LARDER_KEEP);
 }
 
+Test(outcomes, a_region_is_had_whatever_was_put_under_its_name)
+{
+	struct larder_region a, b;
+
+	is(larder_put(h, "larder/region/r", 15, "mine", 4, NULL), LARDER_OK);
+	is(larder_region(h, "r", 100, 0, &a), 0);
+	memcpy(a.common, "kept", 4);
+	is(larder_put(h, "larder/region/r", 15, "mine", 4, NULL), LARDER_KEPT);
+	is(larder_region(h, "r", 100, 0, &b), 0);
+	cr_assert_eq(a.common, b.common);
+	cr_assert(!memcmp(b.common, "kept", 4));
+}
+
 Test(outcomes, a_region_is_not_for_taking_away)
 {
 	struct larder_region r;
