@@ -122,6 +122,28 @@ void larder_info_fill(struct worker *w, const struct entry_view *v,
 bool larder_still_valid(struct worker *w, uint64_t hash,
 			const struct lookup *there, uint64_t now);
 
+/*
+ * A stamp says nothing in another segment than its own, however alike their
+ * counters are. So one that is handed out has its segment's mark above it, and
+ * one with another mark is taken for the greatest, which no counter has
+ * reached.
+ */
+static inline uint64_t token_mark(const struct segment *s)
+{
+	uint16_t mark;
+
+	memcpy(&mark, s->sb->id, sizeof mark);
+	return (uint64_t)mark << 48;
+}
+
+static inline uint64_t token_stamp(const struct segment *s,
+				   const struct larder_token *token)
+{
+	return (token->stamp & ~STAMP_MASK) == token_mark(s)
+		       ? token->stamp & STAMP_MASK
+		       : STAMP_MASK;
+}
+
 /* Every few changes: free what is ripe, move the epoch on, see who died. Not
  * pinned. */
 void larder_upkeep(struct worker *w);

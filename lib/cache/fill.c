@@ -566,6 +566,7 @@ int larder_fill_token(const struct larder_fill *fill,
 	if (!f || !token || f->state != FILL_LEADING)
 		return -EINVAL;
 	*token = f->token;
+	token->stamp |= token_mark(f->s);
 	return 0;
 }
 
@@ -594,7 +595,7 @@ int larder_token(struct larder *h, const void *key, size_t n_key,
 		if (!ours)
 			count(w, COUNTER_EXPELLED, 1);
 	}
-	token->stamp = stamp & STAMP_MASK;
+	token->stamp = (stamp & STAMP_MASK) | token_mark(w->s);
 	token->version = seen.version;
 	return 0;
 }

@@ -166,6 +166,12 @@ static int prepare(struct worker *w, struct store *st)
 static int decide(struct worker *w, const struct store *st,
 		  const struct lookup *there, bool valid)
 {
+	/* The stamp is checked here, inside the loop: a slot loaded after a
+	 * fresh store was published comes after that store's invalidation
+	 * [FRE.4]. */
+	if (st->token && !MUTANT(PUT_NO_STAMP_CHECK) &&
+	    !larder_fresh_allows(w, &st->plan, st->hash, st->stamp))
+		return LARDER_STALE_FILL;
 	switch (st->mode) {
 	case STORE_PUT:
 		break;
@@ -184,12 +190,6 @@ static int decide(struct worker *w, const struct store *st,
 			return LARDER_CHANGED;
 		break;
 	case STORE_FILL:
-		/* The stamp is checked here, inside the loop: a slot loaded
-		 * after a fresh store was published comes after that store's
-		 * invalidation [FRE.4]. */
-		if (!MUTANT(PUT_NO_STAMP_CHECK) &&
-		    !larder_fresh_allows(w, &st->plan, st->hash, st->stamp))
-			return LARDER_STALE_FILL;
 		if (valid && there->v.e->version != st->token->version)
 			return LARDER_NEWER;
 		break;
@@ -393,14 +393,14 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 	outcome = read_options(w, given, &o, &st.plan);
 	if (outcome)
 		return outcome;
-	if (mode == STORE_PUT && o.token) {
+	if (mode == STORE_PUT && o.token)
 		st.mode = STORE_FILL;
-		token = o.token;
-	}
-	st.token = token;
+	st.token = token ? token : o.token;
 	/* Without a token: current as of this call, so the counter is read
 	 * before anything the value could depend on. */
-	st.stamp = token ? token->stamp : larder_fresh_now(w->s) & STAMP_MASK;
+	st.stamp = token     ? token->stamp
+		   : o.token ? token_stamp(w->s, o.token)
+			     : larder_fresh_now(w->s) & STAMP_MASK;
 	st.hash = key_hash_of(w->s, key, n_key);
 	if (!n_value)
 		st.plan.value = "";

@@ -212,6 +212,54 @@ Test(tokens, a_stamp_of_another_segment_is_refused)
 	fixture_close(&f);
 }
 
+/* The counter of the segment that took another's place may have come as far as
+ * the other's was. */
+Test(tokens, of_another_segment_are_refused_however_far_its_counter_is)
+{
+	struct fixture f = fixture_open(), next = fixture_open();
+	struct larder_token token;
+
+	/* Of 65,536 segments two may have one mark. */
+	while (token_mark(next.s) == token_mark(f.s)) {
+		fixture_close(&next);
+		next = fixture_open();
+	}
+	for (int i = 0; i < 5; i++)
+		larder_invalidate_key(f.h, "other", 5);
+	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
+	larder_invalidate_key(f.h, "k", 1);
+	for (int i = 0; i < 20; i++)
+		larder_invalidate_key(next.h, "other", 5);
+	cr_expect_eq(put_text(&next, "k", NULL, &token), LARDER_STALE_FILL);
+	cr_expect_not(has(&next, "k"));
+	fixture_close(&next);
+	fixture_close(&f);
+}
+
+Test(tokens, count_for_add_replace_and_cas_too)
+{
+	struct fixture f = fixture_open();
+	struct larder_token token;
+	struct larder_put_options o = {.size_of = sizeof o, .token = &token};
+	uint64_t version;
+	const struct larder_put_options first = {.size_of = sizeof first,
+						 .version = &version};
+
+	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
+	larder_invalidate_key(f.h, "k", 1);
+	cr_expect_eq(larder_add(f.h, "k", 1, "late", 4, &o), LARDER_STALE_FILL);
+	cr_expect_not(has(&f, "k"));
+	cr_assert_eq(larder_put(f.h, "k", 1, "new", 3, &first), LARDER_OK);
+	cr_expect_eq(larder_replace(f.h, "k", 1, "late", 4, &o),
+		     LARDER_STALE_FILL);
+	cr_expect_eq(larder_cas(f.h, "k", 1, version, "late", 4, &o),
+		     LARDER_STALE_FILL);
+	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
+	cr_expect_eq(larder_cas(f.h, "k", 1, version, "next", 4, &o),
+		     LARDER_OK);
+	fixture_close(&f);
+}
+
 /* ------------------------------------------------------------------ */
 
 /* An invalidator that died between raising T and moving C. */
