@@ -72,6 +72,21 @@ void larder_evict_linked(struct worker *w, unsigned class, uint32_t unit,
 	fetch_add_relaxed(&s->hot->n_entries, 1);
 }
 
+void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
+			uint64_t header)
+{
+	struct segment *s = w->s;
+
+	if (bit_test(s->probation_bits, unit) || bit_test(s->main_bits, unit) ||
+	    !larder_hazard_set(w, HAZARD_OLD, unit))
+		return;
+	larder_evict_linked(w, class, unit, false);
+	/* Retired meanwhile: whoever did it may have looked for marks before.
+	 */
+	if (load_acquire(&entry_at(s, unit)->header) != header)
+		larder_evict_unlinked(w, class, unit);
+}
+
 bool larder_evict_unlinked(struct worker *w, unsigned class, uint32_t unit)
 {
 	struct segment *s = w->s;

@@ -69,6 +69,11 @@ void larder_evict_replaced(struct worker *w, unsigned old_class,
 void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
 		       uint32_t unit, bool more);
 
+/* Mark an entry whose mark was lost by a death, if it is still LIVE by @header.
+ * Pinned; HAZARD_OLD is used. */
+void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
+			uint64_t header);
+
 /* Give a page of the class with the fewest ghost hits for its bytes to the one
  * with the most, if that is worth it. Cheap when it is not due. Not pinned. */
 void larder_evict_balance(struct worker *w);

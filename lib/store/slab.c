@@ -524,7 +524,8 @@ static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
 {
 	struct segment *s = w->s;
 	struct entry_view v;
-	uint64_t hash;
+	uint64_t hash, live = header_word(HEADER_LIVE, 0,
+					  HEADER_GENERATION(header), 0);
 	int is_linked = 0;
 
 	if (larder_entry_view(s, unit, &v))
@@ -534,13 +535,9 @@ static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
 	if (!is_linked || MUTANT(ORPHAN_RETIRED)) {
 		larder_slab_retire(w, unit, header);
 		larder_evict_unlinked(w, class, unit);
-	} else if (cas_acqrel(&entry_at(s, unit)->header, &header,
-			      header_word(HEADER_LIVE, 0,
-					  HEADER_GENERATION(header), 0)) &&
-		   !(v.flags & LARDER_KEEP) &&
-		   !bit_test(s->probation_bits, unit) &&
-		   !bit_test(s->main_bits, unit)) {
-		larder_evict_linked(w, class, unit, false);
+	} else if (cas_acqrel(&entry_at(s, unit)->header, &header, live) &&
+		   !(v.flags & LARDER_KEEP)) {
+		larder_evict_adopt(w, class, unit, live);
 	}
 	count(w, COUNTER_ORPHANS, 1);
 }
@@ -608,8 +605,7 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 		larder_evict_unit(w, unit, hash, class, EVICT_INVALID);
 		return;
 	}
-	if (!bit_test(s->probation_bits, unit) && !bit_test(s->main_bits, unit))
-		larder_evict_linked(w, class, unit, false);
+	larder_evict_adopt(w, class, unit, header);
 	if (census) {
 		census->n_live++;
 		if (bit_test(s->main_bits, unit))

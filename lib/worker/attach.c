@@ -167,9 +167,12 @@ static int reattach(struct larder *h)
 		larder_segment_drop(fresh);
 		return LARDER_ERR_CLOSED;
 	}
+	store_release(&h->segment, fresh);
+	/* A child that another thread forks in between has lost it, which is
+	 * better than having it twice. */
+	compiler_barrier();
 	closed->older = h->old;
 	h->old = closed;
-	store_release(&h->segment, fresh);
 	return 0;
 }
 
