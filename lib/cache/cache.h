@@ -21,9 +21,11 @@
 
 struct fill_watch; /* fill.c: the helper thread behind larder_fill_fd() */
 
-/* The handle is closing; the process was forked and its threads are gone. */
+/* The handle is closing; the process was forked and its threads are gone; this
+ * thread gives its slot back, and the fills it waited for end. */
 void larder_fill_close(struct larder *handle);
 void larder_fill_forked(struct larder *handle);
+void larder_fill_left(struct larder *handle, const struct worker *w);
 
 /*
  * A handle. `segment` changes only when the old one was closed; an old mapping

@@ -168,6 +168,8 @@ static void watched_of(const struct fill *f, struct watched *what)
 		.flight = f->flight,
 		.word = f->word,
 		.deadline_ms = f->deadline_ms,
+		.slot = f->slot,
+		.generation = f->generation,
 		.give_up_ms = f->opening_ms ? f->opening_ms + OPENING_MS + 1
 					    : started + allowed + 1,
 	};
@@ -465,8 +467,12 @@ int larder_fill_wait(struct larder *h, struct larder_fill *fill,
 	struct fill *f = fill ? fill_of(fill) : NULL;
 	int result;
 
-	if (!h || !f || !view || f->state != FILL_WAITING)
+	if (!view)
 		return -EINVAL;
+	/* Another's watch may have the number of one that ended with its
+	 * thread. */
+	if (!owner_of(h, f, FILL_WAITING, &result))
+		return result;
 	unwatch(h, f);
 	for (;;) {
 		/* Before the look: an end that comes after it is noticed. */

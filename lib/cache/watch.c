@@ -265,20 +265,43 @@ void larder_watch_again(struct larder *h, uint32_t id,
 	pthread_mutex_unlock(&fw->lock);
 }
 
+static void remove_locked(struct fill_watch *fw, uint32_t id)
+{
+	struct watch *w = &fw->watches[id - 1];
+
+	lower_locked(fw, w);
+	w->used = false;
+	w->next_free = fw->first_free;
+	fw->first_free = id;
+}
+
 void larder_watch_remove(struct larder *h, uint32_t id)
 {
 	struct fill_watch *fw = load_acquire(&h->watch);
-	struct watch *w;
 
 	if (!fw || !id)
 		return;
 	pthread_mutex_lock(&fw->lock);
-	w = find_locked(fw, id);
-	if (w) {
-		lower_locked(fw, w);
-		w->used = false;
-		w->next_free = fw->first_free;
-		fw->first_free = id;
+	if (find_locked(fw, id))
+		remove_locked(fw, id);
+	pthread_mutex_unlock(&fw->lock);
+}
+
+/* Nobody else may poll them, and one that was raised would keep the eventfd
+ * readable for ever. */
+void larder_fill_left(struct larder *h, const struct worker *w)
+{
+	struct fill_watch *fw = load_acquire(&h->watch);
+
+	if (!fw)
+		return;
+	pthread_mutex_lock(&fw->lock);
+	for (uint32_t i = 0; i < fw->n_watches; i++) {
+		const struct watched *what = &fw->watches[i].what;
+
+		if (fw->watches[i].used && what->s == w->s &&
+		    what->slot == w->index && what->generation == w->generation)
+			remove_locked(fw, i + 1);
 	}
 	pthread_mutex_unlock(&fw->lock);
 }

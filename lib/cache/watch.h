@@ -20,6 +20,7 @@ struct watched {
 	uint64_t word;	      /* of the flight, as the fill saw it last */
 	uint64_t give_up_ms;  /* when its leader or its opening is too old */
 	uint64_t deadline_ms; /* when the fill times out */
+	uint32_t slot, generation; /* whose fill it is */
 };
 
 /* Watch for a fill: an id for the two below, or 0 if there is no memory, when

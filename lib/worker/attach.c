@@ -39,7 +39,7 @@ static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 
-static void end_of_thread(void *unused);
+static void end_of_thread(void *thread);
 
 static void before_fork(void)
 {
@@ -219,15 +219,30 @@ struct worker *larder_worker_slow(struct larder *h, int *error)
 	return w;
 }
 
-static void end_of_thread(void *unused)
+/* What this thread waited for is nobody's any more. Its handle may be closed
+ * by now, or be closing. */
+static void leave_fills(const struct worker *w, int id)
 {
-	(void)unused;
+	struct larder *h;
+
+	urcu_bp_read_lock();
+	h = rcu_dereference(handles[id]);
+	if (h && h->serial == w->handle_serial)
+		larder_fill_left(h, w);
+	urcu_bp_read_unlock();
+}
+
+/* @thread: NULL at the end of the process, which other threads do not await. */
+static void end_of_thread(void *thread)
+{
 	for (int i = 0; i < MAX_HANDLES; i++) {
 		struct worker *w = larder_workers[i];
 
 		if (!w)
 			continue;
 		larder_workers[i] = NULL;
+		if (w->s && thread)
+			leave_fills(w, i);
 		if (w->s)
 			worker_detach(w);
 		munmap(w, worker_bytes());
@@ -252,8 +267,10 @@ void larder_detach_thread(struct larder *h)
 {
 	struct worker *w = larder_workers[h->id];
 
-	if (w && w->s && w->handle_serial == h->serial)
+	if (w && w->s && w->handle_serial == h->serial) {
+		larder_fill_left(h, w);
 		worker_detach(w);
+	}
 }
 
 int larder_worker_slot(struct larder *h)
@@ -522,11 +539,12 @@ void larder_close(struct larder *h)
 	if (!h)
 		return;
 	before = cancel_hold();
-	larder_fill_close(h);
 	pthread_mutex_lock(&handles_lock);
 	rcu_set_pointer(&handles[h->id], NULL);
 	pthread_mutex_unlock(&handles_lock);
+	/* A thread that ends may be looking at the watches [leave_fills()]. */
 	urcu_bp_synchronize_rcu();
+	larder_fill_close(h);
 
 	w = larder_workers[h->id];
 	if (w && w->s && w->handle_serial == h->serial)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -378,6 +379,47 @@ static int unmapped_with_a_slot(void)
 	return 0;
 }
 
+static void *begins_to_wait(void *detaches)
+{
+	struct larder_fill fill;
+	struct larder_view view;
+
+	need(larder_fill_begin(h, "watched", 7, NULL, &fill, &view) ==
+		     LARDER_WAIT,
+	     "a fill that waits");
+	if (detaches)
+		larder_detach_thread(h);
+	return NULL;
+}
+
+/* Its fill ends with it. What its flight does then is no event for anybody. */
+static int ends_while_it_waits(void)
+{
+	struct pollfd p = {.events = POLLIN};
+	struct larder_fill fill;
+	struct larder_view view;
+	pthread_t thread;
+
+	begin();
+	p.fd = larder_fill_fd(h);
+	need(p.fd >= 0, "larder_fill_fd");
+	for (int detaches = 0; detaches < 2; detaches++) {
+		need(larder_fill_begin(h, "watched", 7, NULL, &fill, &view) ==
+			     LARDER_LEAD,
+		     "a lead");
+		need(pthread_create(&thread, NULL, begins_to_wait,
+				    detaches ? h : NULL) == 0,
+		     "a thread");
+		pthread_join(thread, NULL);
+		larder_fill_abandon(h, &fill);
+		claim(poll(&p, 1, 500) == 0,
+		      "what a thread waited for that %s wakes nobody",
+		      detaches ? "detached" : "ended");
+	}
+	end("after a thread that waited");
+	return 0;
+}
+
 static void *works_on_little(void *context)
 {
 	struct larder_walk_entry entry = {.size_of = sizeof entry};
@@ -421,6 +463,7 @@ int main(void)
 {
 	folder();
 	stage("ends with leases held", with_leases);
+	stage("ends while its fill waits", ends_while_it_waits);
 	stage("on a small stack", on_a_small_stack);
 	stage("cancelled at the first operation", at_first_operation);
 	stage("cancelled while busy", while_busy);
