@@ -5,8 +5,9 @@
  *
  * One maintainer at a time, named by slot and generation in hot->maintainer; a
  * dead one's place is taken by CAS, and so is that of one under which nothing
- * moves any more: it may never call again. It only saves others from doing the
- * same work twice: everything it does, any process may do at any time.
+ * moves any more: it may never call again. At the end of a round it gives way
+ * itself. It only saves others from doing the same work twice: everything it
+ * does, any process may do at any time.
  */
 #include "cache/cache.h"
 
@@ -58,6 +59,15 @@ static bool become_maintainer(struct worker *w)
 	    !has_stopped(w, seen))
 		return false;
 	return cas_acqrel(who, &seen, me);
+}
+
+/* Between two rounds nothing is lost if another one goes on. */
+static void resign(struct worker *w)
+{
+	uint64_t me = maintainer_id(w);
+
+	if (!load_relaxed(&w->s->hot->maintain_cursor))
+		cas_acqrel(&w->s->hot->maintainer, &me, 0);
 }
 
 /* Counts of a whole round, private to the maintainer's worker, which forgets
@@ -191,5 +201,6 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 		}
 	}
 	larder_evict_balance(w);
+	resign(w);
 	return 0;
 }

@@ -374,6 +374,11 @@ Test(maintainer, gives_way_when_it_comes_no_more)
 	passed_ms += 200;
 	cr_expect_eq(larder_maintain(other, 1), 0);
 	cr_expect_eq(larder_maintain(f.h, 1), LARDER_WAIT);
+	/* Nor is it waited for once its round is over. */
+	cr_expect_eq(larder_maintain(other, UINT32_MAX), 0);
+	while (load_relaxed(&f.s->hot->maintain_cursor))
+		cr_assert_eq(larder_maintain(other, 1), 0);
+	cr_expect_eq(larder_maintain(f.h, 1), 0);
 	larder_close(other);
 	fixture_close(&f);
 }
