@@ -276,6 +276,34 @@ def a_request_has_one_deadline_however_it_trickles():
         assert s.ask("GET", "/healthz")[0].status == 200
 
 
+def what_a_connection_has_idled_is_not_its_next_request_s():
+    deadline = 3.0
+    ask = f"GET {BASE}load HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with Server("--deadline", str(int(deadline * 1000)), workers=1) as s:
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as c:
+                c.connect(s.socket)
+                c.settimeout(60)
+                c.sendall(ask)
+                c.recv(1 << 20)
+                answered = time.monotonic()
+                time.sleep(0.7 * deadline)
+                begun = time.monotonic()
+                try:
+                    c.sendall(ask[:-2])
+                    time.sleep(0.5 * deadline)
+                    c.sendall(ask[-2:])
+                    answer = c.recv(1 << 20)
+                except ConnectionError:
+                    answer = b""
+                took = time.monotonic() - begun
+                if begun - answered < deadline and took < deadline:
+                    break  # else the machine was late, not the server
+        else:
+            raise AssertionError("the machine was late twenty times")
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:100]
+
+
 def connections_are_limited_and_come_back():
     with Server("--max-connections", "8", workers=1) as s:
         held = []
@@ -357,6 +385,7 @@ TESTS = [the_manual_knows_every_option, who_finds_the_path_can_connect,
          a_bad_catalog_changes_nothing_and_is_named,
          workers_that_are_killed_under_load_lose_no_count,
          a_request_has_one_deadline_however_it_trickles,
+         what_a_connection_has_idled_is_not_its_next_request_s,
          connections_are_limited_and_come_back,
          options_are_read_from_a_file_and_the_line_wins]
 

@@ -45,8 +45,10 @@ struct worker {
 struct client {
 	struct MHD_Connection *connection;
 	struct client *next, **link;
-	uint64_t since_ms; /* of the beginning, or of the last answer */
+	uint64_t since_ms; /* of its beginning, of the last answer, or of the
+			    * first line behind one */
 	bool owed;	   /* an answer is on its way */
+	bool had_one;	   /* it has been answered before */
 };
 
 /* One HTTP request on its way. */
@@ -70,17 +72,38 @@ static void on_stop(int signal)
 	stop = 1;
 }
 
-/* From its answer to its end a request is not waited for. */
-static void owe(struct MHD_Connection *connection, bool owed)
+static struct client *client_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
 		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct client *c = info ? info->socket_context : NULL;
+
+	return info ? info->socket_context : NULL;
+}
+
+/* From its answer to its end a request is not waited for. */
+static void owe(struct MHD_Connection *connection, bool owed)
+{
+	struct client *c = client_of(connection);
 
 	if (c) {
 		c->owed = owed;
+		c->had_one = true;
 		c->since_ms = clock_ms();
 	}
+}
+
+/* The first line of a request. What a connection that was kept has idled is not
+ * the request's; what a new one has, is, for its line may have trickled. */
+static void *on_line(void *context, const char *line,
+		     struct MHD_Connection *connection)
+{
+	struct client *c = client_of(connection);
+
+	(void)context;
+	(void)line;
+	if (c && c->had_one)
+		c->since_ms = clock_ms();
+	return NULL; /* there is no exchange yet */
 }
 
 static uint64_t now_ns(void)
@@ -379,6 +402,7 @@ static struct MHD_Daemon *start(struct worker *w, int listener)
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_ROOM,
 		MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(s->deadline_ms / 1000 + 1),
+		MHD_OPTION_URI_LOG_CALLBACK, on_line, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_end, w,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, w, MHD_OPTION_END);
