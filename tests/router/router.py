@@ -139,7 +139,11 @@ def what_the_http_library_refuses_is_a_problem_too():
                 ("GET /" + "y" * 70000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
                 ("GET /healthz HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n", 400),
                 ("GET /healthz HTTP/3.7\r\nHost: x\r\n\r\n", 505),
-                (post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400)):
+                (post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+                (post + "Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
+                 400),
+                (post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n"
+                 "\r\n" + 2 * "2\r\n{}\r\n" + "0\r\n\r\n", 400)):
             c = socket.socket(socket.AF_UNIX)
             c.settimeout(20)
             c.connect(s.socket)
@@ -154,6 +158,8 @@ def what_the_http_library_refuses_is_a_problem_too():
             assert "problem+json" in r.getheader("Content-Type")
             assert problem["detail"]
             c.close()
+        asked = {k: v for k, v in s.metrics().items() if "requests_total" in k}
+        assert asked and not any(asked.values()), asked
 
 
 def the_token_guards_changes_and_nothing_else():

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -58,7 +59,7 @@ struct exchange {
 	struct exchange *next_waiting;
 	struct router_work *work; /* while suspended */
 	struct api_response response;
-	bool answered, suspended, too_large;
+	bool answered, suspended, too_large, ambiguous;
 	char *body;
 	size_t n_body, room;
 	uint64_t complete_ns;
@@ -151,12 +152,36 @@ static enum MHD_Result send_response(struct exchange *x)
 		MHD_add_response_header(r, "Allow", a->allow);
 	if (a->status == 401)
 		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
-	if (x->too_large || stop)
+	if (x->too_large || x->ambiguous || stop)
 		MHD_add_response_header(r, "Connection", "close");
 	owe(x->connection, true);
 	result = MHD_queue_response(x->connection, (unsigned)a->status, r);
 	MHD_destroy_response(r);
 	return result;
+}
+
+static enum MHD_Result count_length(void *context, enum MHD_ValueKind kind,
+				    const char *name, const char *value)
+{
+	unsigned *n = context;
+
+	(void)kind;
+	(void)value;
+	*n += !strcasecmp(name, "Content-Length") ||
+	      !strcasecmp(name, "Transfer-Encoding");
+	return MHD_YES;
+}
+
+/* Two lengths, be they the same, or a length beside chunks: who stands before
+ * us may have believed the other one, and what is a body to one of us is the
+ * next request to the other. */
+static bool has_two_lengths(struct MHD_Connection *connection)
+{
+	unsigned n = 0;
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length,
+				  &n);
+	return n > 1;
 }
 
 static struct exchange *exchange_new(struct worker *w,
@@ -168,6 +193,7 @@ static struct exchange *exchange_new(struct worker *w,
 		return NULL;
 	x->w = w;
 	x->connection = connection;
+	x->ambiguous = has_two_lengths(connection);
 	w->n_open++;
 	return x;
 }
@@ -182,9 +208,11 @@ static size_t stated_length(struct exchange *x)
 	return n <= x->w->api.settings->max_body ? (size_t)n : 0;
 }
 
-/* Part of a body; what is too large is read on and forgotten. */
+/* Part of a body; what is refused anyway is read on and forgotten. */
 static void take_body(struct exchange *x, const char *data, size_t n)
 {
+	if (x->ambiguous)
+		return;
 	if (x->too_large || x->n_body + n > x->w->api.settings->max_body) {
 		x->too_large = true;
 		return;
@@ -224,7 +252,10 @@ static void answer(struct exchange *x, const char *method, const char *path,
 	};
 
 	q.began_ns = x->complete_ns = now_ns();
-	if (x->too_large)
+	if (x->ambiguous)
+		api_problem(&x->response, 400, "Bad Request",
+			    "the request gives more than one length", NULL);
+	else if (x->too_large)
 		api_problem(&x->response, 413, "Content Too Large",
 			    "the body is larger than this server takes", NULL);
 	else if (api_handle(&x->w->api, &q, &x->response, &x->work) ==
@@ -249,7 +280,7 @@ static enum MHD_Result on_request(void *context,
 	if (*n_data) {
 		/* A body that is there at once is not copied: the response has
 		 * to wait for the next call, but the answer has not. */
-		if (!x->n_body && *n_data == stated_length(x))
+		if (!x->n_body && !x->ambiguous && *n_data == stated_length(x))
 			answer(x, method, path, data, *n_data);
 		else
 			take_body(x, data, *n_data);
