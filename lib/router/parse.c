@@ -425,6 +425,54 @@ static bool has_half_a_pair(const char *at, size_t n)
 	return high;
 }
 
+/*
+ * The JSON library looks at the shape of UTF-8 alone. What has it and is none:
+ * a character written longer than it has to be, half a surrogate pair, and what
+ * lies beyond the last character. Nearly all bytes are ASCII, and are only
+ * looked at by eights.
+ */
+static bool is_no_character(const unsigned char *at, const unsigned char *end)
+{
+	unsigned next = at + 1 < end ? at[1] : 0;
+
+	switch (at[0]) {
+	case 0xc0:
+	case 0xc1:
+		return true;
+	case 0xe0:
+		return next < 0xa0;
+	case 0xed:
+		return next >= 0xa0;
+	case 0xf0:
+		return next < 0x90;
+	case 0xf4:
+		return next >= 0x90;
+	default:
+		return at[0] > 0xf4;
+	}
+}
+
+static bool has_no_character(const char *bytes, size_t n)
+{
+	const unsigned char *at = (const unsigned char *)bytes, *end = at + n;
+
+	while (at < end) {
+		uint64_t eight = 0;
+
+		if (end - at >= (ptrdiff_t)sizeof eight) {
+			memcpy(&eight, at, sizeof eight);
+			if (!(eight & UINT64_C(0x8080808080808080))) {
+				at += sizeof eight;
+				continue;
+			}
+		}
+		if (is_no_character(at, end))
+			return true;
+		at++;
+	}
+	return false;
+}
+
 /* The JSON library waits for the rest of what begins behind the value. */
 static bool has_more(const char *bytes, size_t n, size_t at)
 {
@@ -489,6 +537,9 @@ int router_parse(struct arena *a, enum parse_what what, const void *bytes,
 	if (has_half_a_pair(bytes, n))
 		return router_fail(e, 400, "",
 				   "not JSON: half a surrogate pair");
+	if (has_no_character(bytes, n))
+		return router_fail(e, 400, "",
+				   "not JSON: bytes that are no UTF-8");
 	if (p.failed)
 		return -EINVAL;
 	return put_in_order(a, l, e);

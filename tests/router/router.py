@@ -92,7 +92,9 @@ def what_is_json_is_decided_as_another_parser_does():
     chance = random.Random(seed)
     tokens = [b"{", b"}", b"[", b"]", b",", b":", b'"', b"null", b"true", b"1",
               b"-1", b"0.5", b"01", b"1e309", b"-", b'"id"', b"\\", b"\\u0041",
-              b"\xff", b"\x00", b" ", b"\t", b'"models"', b"{}", b"[]"]
+              b"\xff", "\u00e9".encode(), b"\xc0\x80", b"\xed\xa0\x80",
+              b"\xf4\x90\x80\x80", b"\x00", b" ", b"\t", b'"models"', b"{}",
+              b"[]"]
     whole = json.dumps({
         "strategy": "balanced", "enable_load_balancing": False, "x": [1.5e3],
         "agents": [{"id": "a", "status": "online", "y": {"z": None},

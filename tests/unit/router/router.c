@@ -253,6 +253,17 @@ Test(router, what_is_no_json_is_no_json_whatever_stood_before)
 	refuse("{\"agents\":[{}],}", 400, "");
 	refuse("{\"note\":01}", 400, "");
 	refuse("{\"note\":\"\x80\"}", 400, "");
+	refuse("{\"note\":\"\xc0\x80\"}", 400, "");
+	refuse("{\"note\":\"\xc1\xbf\"}", 400, "");
+	refuse("{\"note\":\"\xe0\x9f\xbf\"}", 400, "");
+	refuse("{\"note\":\"\xed\xa0\x80\"}", 400, "");
+	refuse("{\"note\":\"\xf0\x8f\xbf\xbf\"}", 400, "");
+	refuse("{\"note\":\"12345678\xf4\x90\x80\x80\"}", 400, "");
+	refuse("{\"note\":\"\xf7\xbf\xbf\xbf\"}", 400, "");
+	refuse("{\"agents\":[{\"id\":\"\xc0\x80\"}]}", 400, "");
+	router_request_free(parse("{\"\xc2\x80\":\"\xdf\xbf\xe0\xa0\x80\xed\x9f"
+				  "\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f"
+				  "\xbf\xbf\"}"));
 	refuse("{\"note\":\"\\ud800\"}", 400, "");
 	refuse("{\"note\":\"\\ud800x\\udc00\"}", 400, "");
 	refuse("{\"note\":\"\\udc00\"}", 400, "");
