@@ -59,6 +59,7 @@ struct router_model {
 	unsigned success;   /* eighths of reported outcomes; 8: all */
 	uint64_t active, queue;
 	bool full, load_known;
+	uint64_t load_seen; /* what of all this was there to be read */
 };
 
 struct router_agent {

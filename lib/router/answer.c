@@ -357,7 +357,8 @@ static int answer_by_bytes(struct router *r, struct router_work *w,
 	}
 	d = router_digest(r, body, n_body);
 	router_hot_note(r, d, body, n_body);
-	w->n_alias = router_alias_key(r, d, w->alias);
+	w->load = router_load_fingerprint(r);
+	w->n_alias = router_alias_key(r, d, w->load, w->alias);
 	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0) {
 		r->run[k].unrepeated = 0;
 		return 0;

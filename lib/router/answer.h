@@ -14,6 +14,7 @@ struct router_work {
 	char key[ROUTER_KEY_BYTES], alias[ALIAS_KEY_BYTES];
 	size_t n_key, n_alias;
 	uint64_t catalog; /* its number when the question was parsed */
+	uint64_t load;	  /* its fingerprint in the alias */
 	bool is_new; /* as far as is known, these bytes come for the first time
 		      */
 	bool refreshing;	  /* answered already, with a stale value */
@@ -26,9 +27,9 @@ int router_answer_finish(struct router *r, struct text *t,
 			 const struct larder_info *info, uint64_t computed_ns,
 			 struct router_answer *answer);
 
-/* The alias of a body whose digest is @d, under this catalog, load and weights.
- */
-size_t router_alias_key(struct router *r, struct digest d,
+/* The alias of a body whose digest is @d, under this catalog, these weights and
+ * the load of this fingerprint. */
+size_t router_alias_key(struct router *r, struct digest d, uint64_t load,
 			char key[ALIAS_KEY_BYTES]);
 /* 0 with the answer, or 1: no alias, or one whose canonical entry is gone. */
 int router_alias_try(struct router *r, const char *key, size_t n_key,

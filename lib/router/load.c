@@ -47,6 +47,14 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Whether there was a report of late; one that came since @now is. */
+static bool is_known(const struct load_slot *s, uint64_t now)
+{
+	uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
+
+	return at && now < at + FORGET_MS;
+}
+
 /* The slot of a model id; claimed if @claim. NULL: none. */
 struct load_slot *router_load_slot(struct router *r, const char *id, bool claim)
 {
@@ -88,6 +96,23 @@ static unsigned success_level(struct load_slot *s)
 	return seen ? (unsigned)((seen - 1 + 4096) / 8192) : 8;
 }
 
+/* Every bit of both moves every bit: two loads exchanged are not the same. */
+static uint64_t mixed(uint64_t h, uint64_t more)
+{
+	h = (h ^ more) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 29;
+}
+
+/* One model's part of a fingerprint. */
+static uint64_t part_of(const struct router *r, const struct load_slot *s,
+			bool known, uint64_t word, unsigned success)
+{
+	uint64_t h = mixed(load_acquire(&s->id_hash),
+			   known ? (word & LOAD_BITS) + 1 : 0);
+
+	return r->weights.feedback > 0 ? mixed(h, success) : h;
+}
+
 void router_load_apply(struct router *r, struct router_request *q)
 {
 	uint64_t now = now_ms();
@@ -95,29 +120,25 @@ void router_load_apply(struct router *r, struct router_request *q)
 	for (unsigned k = 0; k < q->n_models; k++) {
 		struct router_model *m = &q->models[k];
 		struct load_slot *s = router_load_slot(r, m->id, false);
-		struct load l = {0};
-		uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
+		uint64_t word = 0;
+		struct load l;
 
-		m->load_known = s && at && now - at < FORGET_MS;
+		m->load_known = is_known(s, now);
 		if (m->load_known)
-			l = unpack(load_acquire(&s->word));
+			word = load_acquire(&s->word);
+		l = unpack(word);
 		m->active = l.active;
 		m->queue = l.queue;
 		m->level = (unsigned)l.level;
 		m->success = r->weights.feedback > 0 ? success_level(s) : 8;
+		m->load_seen =
+			s ? part_of(r, s, m->load_known, word, m->success) : 0;
 		m->utilization = (double)l.active / (double)m->max_concurrent;
 		m->full =
 			m->load_known && (l.active >= m->max_concurrent ||
 					  (m->max_queue != UINT64_MAX &&
 					   l.queue && l.queue >= m->max_queue));
 	}
-}
-
-/* Every bit of both moves every bit: two loads exchanged are not the same. */
-static uint64_t mixed(uint64_t h, uint64_t more)
-{
-	h = (h ^ more) * UINT64_C(0x9e3779b97f4a7c15);
-	return h ^ h >> 29;
 }
 
 /*
@@ -135,22 +156,35 @@ uint64_t router_load_fingerprint(struct router *r)
 
 	for (unsigned k = 0; k < LOAD_SLOTS; k++) {
 		struct load_slot *s = &r->shared->load[k];
-		uint64_t id = load_acquire(&s->id_hash), at;
 
-		if (!id)
+		r->fingerprint.of[k] = 0;
+		if (!load_acquire(&s->id_hash))
 			continue;
-		at = load_acquire(&s->reported_ms);
-		h = mixed(h, id);
-		h = mixed(h, at && now - at < FORGET_MS
-				     ? (load_acquire(&s->word) & LOAD_BITS) + 1
-				     : 0);
-		if (r->weights.feedback > 0)
-			h = mixed(h, success_level(s));
+		r->fingerprint.of[k] =
+			part_of(r, s, is_known(s, now), load_acquire(&s->word),
+				success_level(s));
+		h = mixed(h, r->fingerprint.of[k]);
 	}
 	r->fingerprint.changes = changes;
 	r->fingerprint.until_ms = now + 1000;
 	r->fingerprint.value = h;
 	return h;
+}
+
+bool router_load_is_of(struct router *r, const struct router_request *q,
+		       uint64_t fingerprint)
+{
+	if (r->fingerprint.value != fingerprint)
+		return false;
+	for (unsigned k = 0; k < q->n_models; k++) {
+		const struct load_slot *s =
+			router_load_slot(r, q->models[k].id, false);
+
+		if (q->models[k].load_seen !=
+		    (s ? r->fingerprint.of[s - r->shared->load] : 0))
+			return false;
+	}
+	return true;
 }
 
 /* ------------------------------------------------------------------ */
@@ -200,8 +234,7 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 	const json_t *target = json_object_get(model, "target_utilization");
 	double most = json_is_number(v) ? json_number_value(v) : 1;
 	struct load_slot *s = router_load_slot(r, id, false);
-	uint64_t at = s ? load_acquire(&s->reported_ms) : 0;
-	bool known = s && at && now_ms() - at < FORGET_MS;
+	bool known = is_known(s, now_ms());
 	struct load l =
 		known ? unpack(load_acquire(&s->word)) : (struct load){0};
 
@@ -287,9 +320,7 @@ static void report(struct router *r, const json_t *item, struct text *t)
 	if (json_is_number(v))
 		most = (uint64_t)json_number_value(v);
 	if (s) {
-		bool known =
-			load_acquire(&s->reported_ms) &&
-			now_ms() - load_acquire(&s->reported_ms) < FORGET_MS;
+		bool known = is_known(s, now_ms());
 
 		seen = load_acquire(&s->word);
 		do {

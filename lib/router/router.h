@@ -110,9 +110,10 @@ struct router {
 	bool warming; /* what is computed now was not asked for */
 	struct {
 		uint64_t changes, until_ms, value;
-	} fingerprint;		       /* of the load, as last computed */
-	struct router_work *refreshes; /* stale results to compute again */
-	struct hot *hot;	       /* what is asked most, by this worker */
+		uint64_t of[LOAD_SLOTS]; /* what it was made of */
+	} fingerprint;			 /* of the load, as last computed */
+	struct router_work *refreshes;	 /* stale results to compute again */
+	struct hot *hot; /* what is asked most, by this worker */
 	/* memory that waits to be used again */
 	struct arena *idle;
 	unsigned n_idle, n_idle_bodies;
@@ -153,6 +154,10 @@ int router_solve_in(struct arena *a, unsigned n_rows, unsigned n_columns,
 void router_load_apply(struct router *r, struct router_request *q);
 /* Digest input of all load levels of the catalog's models. */
 uint64_t router_load_fingerprint(struct router *r);
+/* Whether the loads that were filled in are those of a fingerprint; false where
+ * that is no longer known. */
+bool router_load_is_of(struct router *r, const struct router_request *q,
+		       uint64_t fingerprint);
 struct load_slot *router_load_slot(struct router *r, const char *id,
 				   bool claim);
 const json_t *router_find_item(const struct router *r, const char *kind,

@@ -55,13 +55,13 @@ int router_answer_finish(struct router *r, struct text *t,
 /* ------------------------------------------------------------------ */
 /* The alias                                                           */
 
-size_t router_alias_key(struct router *r, struct digest d,
+size_t router_alias_key(struct router *r, struct digest d, uint64_t load,
 			char key[ALIAS_KEY_BYTES])
 {
 	const struct {
 		uint64_t catalog, load;
 		struct router_weights weights;
-	} state = {r->catalog.number, router_load_fingerprint(r), r->weights};
+	} state = {r->catalog.number, load, r->weights};
 	static const char prefix[] = "v1/alias/";
 	struct digest s = router_digest(r, &state, sizeof state);
 	char hex[33];
@@ -126,7 +126,10 @@ void router_alias_store(struct router *r, const struct router_work *w,
 				  .shape = (uint16_t)router_shape(w->request)};
 	char *value;
 
-	if (!w->n_alias || body->failed)
+	/* A report between the key and the answer: the key is of another load,
+	 * under which this body would be found once that load comes again. */
+	if (!w->n_alias || body->failed ||
+	    !router_load_is_of(r, w->request, w->load))
 		return;
 	value = router_arena_take(w->arena, sizeof head + body->n);
 	if (!value)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from server import CATALOG, Connection, Server, run, until
+from server import BASE, CATALOG, Connection, Server, run, until
 
 ASK = "auto-assign-all"
 
@@ -109,6 +109,63 @@ def what_was_invalidated_is_not_served_stale():
             kinds = [s.ask("POST", ASK, {"strategy": "optimal"})[0].getheader(
                 "X-Larder") for _ in range(6)]
             assert kinds[0] == "miss" and "stale" not in kinds, (path, kinds)
+
+
+def an_answer_is_found_under_no_other_load():
+    """Loads move while questions are answered; then each comes again."""
+    loads, bodies = 8, 160
+    model = json.loads(Path(CATALOG).read_text())["models"][0]["id"]
+    reports = [json.dumps({"model_id": model, "active": k})
+               for k in range(loads)]
+
+    def body(number):
+        return json.dumps({"strategy": "optimal", "note": "x" * 20000,
+                           "enable_load_balancing": True,
+                           "agents": question(number, 40, 1)["agents"]})
+
+    with Server(workers=2) as s:
+        ours, theirs = s.workers()
+        over = threading.Event()
+
+        def connect_to(worker, other):
+            os.kill(other, signal.SIGSTOP)
+            c = Connection(s.socket)
+            s.ask("GET", "/healthz", connection=c)
+            os.kill(other, signal.SIGCONT)
+            return c
+
+        def report(c):  # many in one piece, so that the worker is not idle
+            chance = random.Random(5)
+            while not over.is_set():
+                many = [chance.choice(reports) for _ in range(50)]
+                c.sock.sendall("".join(
+                    f"POST {BASE}load HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                    f"{len(r)}\r\n\r\n{r}" for r in many).encode())
+                answers = b""
+                while answers.count(b"HTTP/1.1 200") < len(many):
+                    answers += c.sock.recv(1 << 16)
+
+        asking, reporting = connect_to(ours, theirs), connect_to(theirs, ours)
+        reporter = threading.Thread(target=report, args=(reporting,))
+        reporter.start()
+        for _ in range(2 * loads):
+            for k in range(bodies):
+                s.ask("POST", "auto-assign-all", body(k), connection=asking)
+        over.set()
+        reporter.join()
+        found = 0
+        for r in reports:
+            s.ask("POST", "load", r)
+            for k in range(bodies):
+                # In other bytes it is found by its meaning alone.
+                _, one = s.ask("POST", "auto-assign-all", body(k),
+                               connection=asking)
+                _, other = s.ask("POST", "auto-assign-all", body(k) + " ",
+                                 connection=asking)
+                found += one.pop("cache")["status"] == "hit"
+                other.pop("cache")
+                assert one == other, (r, k)
+        assert found, "nothing was found"
 
 
 def outcomes_lower_a_score_where_feedback_counts():
@@ -370,6 +427,7 @@ def promtool_accepts_the_metrics():
 TESTS = [one_of_many_that_ask_the_same_at_once_computes,
          a_soft_ttl_serves_stale_and_one_worker_computes_again,
          what_was_invalidated_is_not_served_stale,
+         an_answer_is_found_under_no_other_load,
          outcomes_lower_a_score_where_feedback_counts,
          the_next_run_begins_with_what_was_asked_most,
          a_short_run_is_remembered_whole,

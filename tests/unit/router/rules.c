@@ -449,6 +449,34 @@ Test(rules, every_load_has_a_fingerprint_of_its_own)
 	cr_assert_neq(seen[0], router_load_fingerprint(router));
 }
 
+Test(rules, an_answer_knows_of_which_load_it_is)
+{
+	uint64_t before;
+
+	model("a", 8, "");
+	model("b", 8, "");
+	load("a", "\"active\":1");
+	before = router_load_fingerprint(router);
+	ask("{\"agents\":[]}");
+	cr_assert(router_load_is_of(router, asked, before));
+	/* Read after a report that the fingerprint was made before, be the load
+	 * what it was when that is asked. */
+	load("a", "\"active\":2");
+	ask("{\"agents\":[]}");
+	cr_assert(!router_load_is_of(router, asked, before));
+	load("a", "\"active\":1");
+	cr_assert_eq(router_load_fingerprint(router), before);
+	cr_assert(!router_load_is_of(router, asked, before));
+	ask("{\"agents\":[]}");
+	cr_assert(router_load_is_of(router, asked, before));
+	/* The first report of a model. */
+	load("b", "\"active\":0");
+	ask("{\"agents\":[]}");
+	cr_assert(!router_load_is_of(router, asked, before));
+	cr_assert(router_load_is_of(router, asked,
+				    router_load_fingerprint(router)));
+}
+
 Test(rules, the_catalogs_and_the_requests_own_are_told_apart)
 {
 	char own[ROUTER_KEY_BYTES];
