@@ -270,15 +270,10 @@ static int take_strength(struct parser *p, const struct piece *v)
 void router_item_end_strengths(struct parser *p)
 {
 	struct model_item *m = &p->model;
-	size_t room = 0;
+	size_t n = m->n_strengths * sizeof *m->strengths;
 
-	if (!m->n_strengths)
-		return;
-	while (room < m->n_strengths)
-		m->strengths = router_parse_grow(p, NULL, 0, &room,
-						 sizeof *m->strengths);
-	memcpy(m->strengths, p->strengths,
-	       m->n_strengths * sizeof *m->strengths);
+	m->strengths = router_parse_take(p, n);
+	memcpy(m->strengths, p->strengths, n);
 }
 
 /* ------------------------------------------------------------------ */

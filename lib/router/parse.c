@@ -89,7 +89,7 @@ int router_parse_wrong(struct parser *p, enum where where, const char *format,
 /* ------------------------------------------------------------------ */
 /* Memory                                                              */
 
-static void *take(struct parser *p, size_t n)
+void *router_parse_take(struct parser *p, size_t n)
 {
 	void *taken = router_arena_take(p->arena, n);
 
@@ -100,7 +100,7 @@ static void *take(struct parser *p, size_t n)
 
 const char *router_parse_text(struct parser *p, const void *bytes, size_t n)
 {
-	char *text = take(p, n + 1);
+	char *text = router_parse_take(p, n + 1);
 
 	memcpy(text, bytes, n);
 	text[n] = '\0';
@@ -122,7 +122,7 @@ enum { BEFORE_BLOCK = 16 };
 
 static void *block_new(void *context, size_t n)
 {
-	size_t *block = take(context, n + BEFORE_BLOCK);
+	size_t *block = router_parse_take(context, n + BEFORE_BLOCK);
 
 	*block = n;
 	return (char *)block + BEFORE_BLOCK;

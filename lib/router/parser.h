@@ -79,6 +79,7 @@ enum where { AT_ITEM, AT_MEMBER, AT_ELEMENT };
 int router_parse_wrong(struct parser *p, enum where where, const char *format,
 		       ...) __attribute__((format(printf, 3, 4)));
 /* Memory; they do not come back if there is none. */
+void *router_parse_take(struct parser *p, size_t n);
 const char *router_parse_text(struct parser *p, const void *bytes, size_t n);
 void *router_parse_grow(struct parser *p, void *list, size_t n, size_t *room,
 			size_t n_bytes_each);

@@ -272,6 +272,30 @@ Test(router, what_is_no_json_is_no_json_whatever_stood_before)
 	router_request_free(parse("{\"note\":\"\\\\ud800\\ud83d\\ude00\"}"));
 }
 
+/* As many strengths as a request may name, and each number below. */
+Test(router, a_model_may_have_every_capability)
+{
+	for (unsigned n = 0; n <= ROUTER_CAPABILITIES_MAX; n++) {
+		char body[4096];
+		struct router_request *q;
+		int at = snprintf(body, sizeof body,
+				  "{\"agents\":[],\"models\":[{\"id\":\"m\","
+				  "\"context_length\":1,\"capabilities\":{");
+
+		for (unsigned k = 0; k < n; k++)
+			at += snprintf(body + at, sizeof body - (size_t)at,
+				       "%s\"c%02u\":%u.5e-2", k ? "," : "", k,
+				       k + 1);
+		snprintf(body + at, sizeof body - (size_t)at, "}}]}");
+		q = parse(body);
+		cr_assert_eq(__builtin_popcountll(q->models[0].strong), n);
+		for (unsigned k = 0; k < n; k++)
+			cr_assert_float_eq(q->models[0].strength[k],
+					   (k + 1.5) / 100, 1e-12);
+		router_request_free(q);
+	}
+}
+
 Test(router, nesting_has_a_limit)
 {
 	char lists[NESTING_MAX + 1], ends[NESTING_MAX + 1];
