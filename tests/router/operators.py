@@ -207,6 +207,46 @@ def a_bad_catalog_changes_nothing_and_is_named():
         shutil.rmtree(folder)
 
 
+def questions_are_answered_while_the_catalog_moves():
+    with Server(workers=2) as s:
+        ours, theirs = s.workers()
+        over = threading.Event()
+
+        def connect_to(worker, other):
+            os.kill(other, signal.SIGSTOP)
+            c = Connection(s.socket)
+            s.ask("GET", "/healthz", connection=c)
+            os.kill(other, signal.SIGCONT)
+            return c
+
+        def change(c):  # many in one piece, so that the worker is not idle
+            number = 0
+            while not over.is_set():
+                many = ""
+                for _ in range(20):
+                    number += 1
+                    model = json.dumps({"context_length": number})
+                    many += (f"PUT {BASE}models/moving HTTP/1.1\r\nHost: x\r\n"
+                             f"Content-Length: {len(model)}\r\n\r\n{model}")
+                c.sock.sendall(many.encode())
+                answers = b""
+                while answers.count(b"HTTP/1.1 20") < 20:
+                    answers += c.sock.recv(1 << 16)
+
+        asking, changing = connect_to(ours, theirs), connect_to(theirs, ours)
+        changer = threading.Thread(target=change, args=(changing,))
+        changer.start()
+        answered = [s.ask("POST", ASK, {
+            "strategy": "optimal",
+            "agents": [{"id": f"a{k}-{i}", "name": "n" * 500}
+                       for i in range(500)]}, connection=asking)
+            for k in range(150)]
+        over.set()
+        changer.join()
+        for r, a in answered:
+            assert r.status == 200, a
+
+
 def workers_that_are_killed_under_load_lose_no_count():
     with Server() as s:
         answered, over = [0] * 6, threading.Event()
@@ -383,6 +423,7 @@ TESTS = [the_manual_knows_every_option, who_finds_the_path_can_connect,
          a_warm_restart_keeps_results_and_changes,
          other_weights_have_other_answers_on_the_same_segment,
          a_bad_catalog_changes_nothing_and_is_named,
+         questions_are_answered_while_the_catalog_moves,
          workers_that_are_killed_under_load_lose_no_count,
          a_request_has_one_deadline_however_it_trickles,
          what_a_connection_has_idled_is_not_its_next_request_s,
