@@ -129,7 +129,9 @@ void router_load_apply(struct router *r, struct router_request *q)
 		l = unpack(word);
 		m->active = l.active;
 		m->queue = l.queue;
-		m->level = (unsigned)l.level;
+		/* What stands in the word is of the last report's capacity. */
+		m->level = next_level((unsigned)l.level, l.active,
+				      m->max_concurrent);
 		m->success = r->weights.feedback > 0 ? success_level(s) : 8;
 		m->load_seen =
 			s ? part_of(r, s, m->load_known, word, m->success) : 0;
@@ -237,6 +239,8 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 	bool known = is_known(s, now_ms());
 	struct load l =
 		known ? unpack(load_acquire(&s->word)) : (struct load){0};
+	unsigned level =
+		next_level((unsigned)l.level, l.active, (uint64_t)most);
 
 	router_text_string(t, "{\"model_id\":");
 	router_text_json(t, id);
@@ -246,7 +250,7 @@ void router_load_json(struct router *r, const json_t *model, struct text *t)
 		"\"load_known\":%s,\"max_concurrent\":%.0f,"
 		"\"target_utilization\":",
 		(unsigned long long)l.active, (unsigned long long)l.queue,
-		(unsigned long long)l.level, known ? "true" : "false", most);
+		(unsigned long long)level, known ? "true" : "false", most);
 	router_text_double(t, json_is_number(target) ? json_number_value(target)
 						     : 0.8);
 	router_text_string(t, ",\"utilization\":");

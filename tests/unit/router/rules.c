@@ -133,6 +133,23 @@ Test(rules, a_level_rises_at_an_eighth_and_falls_a_thirty_second_below)
 	forget();
 }
 
+Test(rules, a_level_is_of_the_capacity_as_it_is_now)
+{
+	char *json;
+	size_t n;
+
+	model("m", 16, "");
+	load("m", "\"active\":4");
+	cr_assert_eq(level_of("m"), 2);
+	model("m", 8, "");
+	cr_assert_eq(level_of("m"), 4);
+	cr_assert_eq(router_load_list(router, &json, &n), 0);
+	cr_assert(strstr(json, "\"level\":4,"), "%s", json);
+	free(json);
+	model("m", 32, "");
+	cr_assert_eq(level_of("m"), 1);
+}
+
 Test(rules, the_score_sees_the_level_and_the_report_the_utilization)
 {
 	model("m", 16, "");
