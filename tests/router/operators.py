@@ -3,6 +3,7 @@
 """The router as its operators expect it: sockets, signals, restarts, deaths and
 standstills of workers, limits, options."""
 
+import errno
 import http.client
 import json
 import os
@@ -59,6 +60,43 @@ def who_finds_the_path_can_connect():
         Path(segment).unlink()
     shutil.rmtree(folder)
     assert not wrong and len(connected) == 30, (wrong, len(connected))
+
+
+def what_stands_at_the_path_is_no_other_server_s_nor_a_file():
+    def refused(path):
+        segment = f"/dev/shm/larder-router-test-{os.getpid()}-taken"
+        process = subprocess.run(
+            [PROGRAM, "--listen", "unix:" + path, "--segment", segment,
+             "--workers", "1"], stderr=subprocess.PIPE, timeout=60, text=True)
+        Path(segment).unlink(missing_ok=True)
+        assert process.returncode == 1 and path in process.stderr, process
+        return process.stderr
+
+    with Server(workers=1) as s:
+        precious = Path(s.folder.name, "precious")
+        precious.write_text("data\n")
+        assert "something else" in refused(str(precious))
+        assert precious.read_text() == "data\n"
+        assert "already" in refused(s.socket)
+        assert s.ask("GET", "/healthz")[0].status == 200
+        # What a server left that was killed is taken over.
+        s.process.kill()
+        s.process.wait()
+
+        def is_left():
+            c = socket.socket(socket.AF_UNIX)
+            try:
+                return c.connect_ex(s.socket) == errno.ECONNREFUSED
+            finally:
+                c.close()
+
+        until(is_left, "the workers do not end with their master")
+        again = subprocess.Popen(
+            [PROGRAM, "--listen", "unix:" + s.socket, "--segment", s.segment,
+             "--workers", "1"], stderr=subprocess.DEVNULL)
+        until(lambda: answers(s), "the path of the dead is not taken over")
+        again.terminate()
+        assert again.wait(30) == 0
 
 
 def a_stopped_worker_is_replaced_and_the_rest_goes_on():
@@ -418,6 +456,7 @@ def the_manual_knows_every_option():
 
 
 TESTS = [the_manual_knows_every_option, who_finds_the_path_can_connect,
+         what_stands_at_the_path_is_no_other_server_s_nor_a_file,
          a_stopped_worker_is_replaced_and_the_rest_goes_on,
          concurrent_changes_are_all_kept,
          a_warm_restart_keeps_results_and_changes,

@@ -19,6 +19,32 @@
 
 enum { BACKLOG = 1024 };
 
+/* The name is taken over from a server that is gone, and from nothing else. */
+static bool may_take(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct stat s;
+	bool serves;
+	int fd;
+
+	if (lstat(path, &s))
+		return true;
+	if (!S_ISSOCK(s.st_mode)) {
+		say("unix:%s: there is something else than a socket", path);
+		return false;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+	/* Its backlog may be full. */
+	serves = fd >= 0 && (!connect(fd, (struct sockaddr *)&a, sizeof a) ||
+			     errno == EAGAIN);
+	if (fd >= 0)
+		close(fd);
+	if (serves)
+		say("unix:%s: a server listens there already", path);
+	return !serves;
+}
+
 static int listen_unix(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -28,6 +54,11 @@ static int listen_unix(const char *path)
 
 	if (n < 0 || (size_t)n >= sizeof a.sun_path) {
 		say("unix:%s: the path is too long", path);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	if (!may_take(path)) {
 		if (fd >= 0)
 			close(fd);
 		return -1;
