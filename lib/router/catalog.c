@@ -335,7 +335,8 @@ static json_t *item_from(const char *kind, const char *id, const void *body,
 	struct arena *a = router_arena_new();
 	struct lists l;
 	const char *own;
-	json_t *item = NULL;
+	json_error_t why;
+	json_t *item;
 
 	*error = a ? router_parse(a, what, body, n_body, &l, e) : -ENOMEM;
 	if (!*error) {
@@ -349,13 +350,18 @@ static json_t *item_from(const char *kind, const char *id, const void *body,
 	router_arena_free(a);
 	if (*error)
 		return NULL;
-	item = json_loadb(body, n_body, 0, NULL);
-	if (!item || json_object_set_new(item, "id", json_string(id))) {
-		json_decref(item);
+	/* What a question may skip, a catalog has to keep. */
+	item = json_loadb(body, n_body, 0, &why);
+	if (!item)
+		*error =
+			router_fail(e, 422, "", "cannot be kept: %s at byte %d",
+				    why.text, why.position);
+	else if (json_object_set_new(item, "id", json_string(id)))
 		*error = router_fail(e, 422, "", "this id is no UTF-8");
-		return NULL;
-	}
-	return item;
+	if (!*error)
+		return item;
+	json_decref(item);
+	return NULL;
 }
 
 int router_put(struct router *r, const char *kind, const char *id,
@@ -488,6 +494,7 @@ static char *read_file(const char *path, size_t *n)
 static int load_file(struct router *r, const char *path, json_t **file,
 		     char digest[40], struct router_error *e)
 {
+	json_error_t why;
 	struct router_catalog *parsed;
 	size_t n = 0;
 	char *bytes = read_file(path, &n);
@@ -498,9 +505,11 @@ static int load_file(struct router *r, const char *path, json_t **file,
 	error = parse_catalog(bytes, n, &parsed, e);
 	if (!error) {
 		router_catalog_release(parsed);
-		*file = json_loadb(bytes, n, 0, NULL);
+		*file = json_loadb(bytes, n, 0, &why);
 		if (!*file)
-			error = router_fail(e, 400, "", "not JSON");
+			error = router_fail(e, 422, "",
+					    "cannot be kept: %s at byte %d",
+					    why.text, why.position);
 	}
 	free(bytes);
 	if (!error)

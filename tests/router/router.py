@@ -69,7 +69,10 @@ def what_cannot_count_moves_nothing():
 def errors_are_problems_with_a_pointer():
     cases = [("{", 400, None), ('{"strategy":"x"}', 422, "/strategy"),
              ('{"agents":[{"id":"a"},{}]}', 422, "/agents/1"),
-             ("[" * 100000, 400, None), (b"\xff\xfe{}", 400, None)]
+             ("[" * 100000, 400, None), (b"\xff\xfe{}", 400, None),
+             ('{"agents":[],"models":[{"id":"m","context_length":1,'
+              '"capabilities":{"\u0639\u0631\U0001f600":2}}]}'.encode(), 422,
+              "/models/0/capabilities/\u0639\u0631\U0001f600")]
     with Server() as s:
         for body, status, pointer in cases:
             r, data = s.ask("POST", "auto-assign-all", body)
@@ -82,6 +85,12 @@ def errors_are_problems_with_a_pointer():
         assert r.status == 405 and r.getheader("Allow") == "POST"
         r, _ = s.ask("PUT", "models/x", {"id": "y", "context_length": 1})
         assert r.status == 422
+        for kept, why in (('{"context_length":1,"note":1e400}', "overflow"),
+                          ('{"context_length":1,"note":"\\u0000"}', "NUL")):
+            r, problem = s.ask("PUT", "models/x", kept)
+            assert r.status == 422 and why in problem["detail"], problem
+        r, problem = s.ask("PUT", "models/%ff", {"context_length": 1})
+        assert r.status == 422 and "UTF-8" in problem["detail"], problem
         assert s.ask("DELETE", "models/none")[0].status == 404
         assert s.ask("POST", "load", {"model_id": "none"})[0].status == 404
 

@@ -20,22 +20,50 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Text as the inside of a JSON string. */
+/* Bytes of the UTF-8 character there; 0: it is none. */
+static unsigned character(const char *at)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char c = (unsigned char)*at;
+	unsigned n = c < 0x80	    ? 1
+		     : c >> 5 == 6  ? 2
+		     : c >> 4 == 14 ? 3
+		     : c >> 3 == 30 ? 4
+				    : 0;
+	uint32_t value = n < 2 ? c : c & (0x7fu >> n);
+
+	for (unsigned i = 1; i < n; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (at[i] & 0x3f);
+	}
+	if (n > 1 && (value < least[n] || value > 0x10ffff ||
+		      (value >= 0xd800 && value < 0xe000)))
+		return 0;
+	return n;
+}
+
+/* Text as the inside of a JSON string. An address may be any bytes, and a text
+ * may have been cut off in a character: what is none is replaced. */
 static void escape(const char *from, char *to, size_t room)
 {
 	size_t n = 0;
 
-	for (; *from && n + 7 < room; from++) {
+	while (*from && n + 7 < room) {
 		unsigned char c = (unsigned char)*from;
+		unsigned length = character(from);
 
-		if (c == '"' || c == '\\') {
+		if (c == '"' || c == '\\')
 			to[n++] = '\\';
-			to[n++] = (char)c;
-		} else if (c < 0x20 || c > 0x7e) {
-			n += (size_t)snprintf(to + n, room - n, "\\u%04x", c);
-		} else {
-			to[n++] = (char)c;
+		if (!length || c < 0x20 || c == 0x7f) {
+			n += (size_t)snprintf(to + n, room - n, "\\u%04x",
+					      length ? c : 0xfffdu);
+			from++;
+			continue;
 		}
+		memcpy(to + n, from, length);
+		n += length;
+		from += length;
 	}
 	to[n] = '\0';
 }
