@@ -142,8 +142,7 @@ bool larder_fresh_lagging(struct worker *w, uint32_t unit,
 	if (!ring_spares(w->s, tags, ring_fingerprint(key_hash), stamp, now))
 		return false;
 	count(w, COUNTER_FRESH_RING, 1);
-	raise_stamp(w, unit,
-		    MUTANT(RESTAMP_LATE) ? larder_fresh_now(w->s) : now);
+	raise_stamp(w, unit, now);
 	return true;
 }
 
