@@ -12,31 +12,14 @@
  *   linked, before LIVE        ALLOC, linked: recovered as LIVE
  *   before retiring the old    LIVE, in no group: the sweep retires it
  */
-#include "cache/cache.h"
+#include "cache/write.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/evict.h"
 #include "store/page.h"
 
 enum { STORE_TRIES = 1000000 };
-
-struct store {
-	enum store_mode mode;
-	const void *key;
-	size_t n_key;
-	uint64_t hash;
-	uint64_t expected_version;
-	const struct larder_token *token;
-	struct entry_plan plan;
-	uint64_t stamp;
-	/* the new entry */
-	uint32_t unit;
-	uint64_t header, version;
-	unsigned class;
-	bool successor; /* of one that is as large, and kept if this is */
-};
 
 /* A version that never repeats: raised in the slot before it is used, so that
  * the slot's next owner begins above it whatever happens to us. */
@@ -55,10 +38,9 @@ static uint64_t shorten(struct worker *w, uint64_t ms, uint32_t percent)
 	return most ? ms - random_next(&w->random) % most : ms;
 }
 
-/* What the options ask for, as an entry plan. 0 or -EINVAL. */
-static int read_options(struct worker *w,
-			const struct larder_put_options *given,
-			struct larder_put_options *o, struct entry_plan *plan)
+int larder_store_options(struct worker *w,
+			 const struct larder_put_options *given,
+			 struct larder_put_options *o, struct entry_plan *plan)
 {
 	uint64_t now, ttl;
 
@@ -331,7 +313,7 @@ static int check_keep(struct worker *w, const struct store *st)
 		       : LARDER_OK;
 }
 
-static int run_store(struct worker *w, struct store *st)
+int larder_store_run(struct worker *w, struct store *st)
 {
 	int outcome = check_keep(w, st);
 	enum index_result result = INDEX_CHANGED;
@@ -390,7 +372,7 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 
 	if (!key_valid(key, n_key) || (!value && n_value))
 		return -EINVAL;
-	outcome = read_options(w, given, &o, &st.plan);
+	outcome = larder_store_options(w, given, &o, &st.plan);
 	if (outcome)
 		return outcome;
 	if (mode == STORE_PUT && o.token)
@@ -404,7 +386,7 @@ int larder_store(struct worker *w, enum store_mode mode, const void *key,
 	st.hash = key_hash_of(w->s, key, n_key);
 	if (!n_value)
 		st.plan.value = "";
-	outcome = run_store(w, &st);
+	outcome = larder_store_run(w, &st);
 	if (outcome == LARDER_OK && o.version)
 		*o.version = st.version;
 	if (outcome == LARDER_STALE_FILL)
@@ -430,256 +412,49 @@ int larder_store_region(struct worker *w, const void *key, size_t n_key,
 			 .flags = LARDER_KEEP | LARDER_REGION},
 	};
 
-	return run_store(w, &st);
+	return larder_store_run(w, &st);
 }
 
 /* ------------------------------------------------------------------ */
+
+static int store_for(struct larder *h, enum store_mode mode, const void *key,
+		     size_t n_key, const void *value, size_t n_value,
+		     uint64_t version, const struct larder_put_options *options)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	return w ? larder_store(w, mode, key, n_key, value, n_value, version,
+				options, NULL)
+		 : error;
+}
 
 int larder_put(struct larder *h, const void *key, size_t n_key,
 	       const void *value, size_t n_value,
 	       const struct larder_put_options *options)
 {
-	int error;
-	struct worker *w = worker_of(h, &error);
-
-	return w ? larder_store(w, STORE_PUT, key, n_key, value, n_value, 0,
-				options, NULL)
-		 : error;
+	return store_for(h, STORE_PUT, key, n_key, value, n_value, 0, options);
 }
 
 int larder_add(struct larder *h, const void *key, size_t n_key,
 	       const void *value, size_t n_value,
 	       const struct larder_put_options *options)
 {
-	int error;
-	struct worker *w = worker_of(h, &error);
-
-	return w ? larder_store(w, STORE_ADD, key, n_key, value, n_value, 0,
-				options, NULL)
-		 : error;
+	return store_for(h, STORE_ADD, key, n_key, value, n_value, 0, options);
 }
 
 int larder_replace(struct larder *h, const void *key, size_t n_key,
 		   const void *value, size_t n_value,
 		   const struct larder_put_options *options)
 {
-	int error;
-	struct worker *w = worker_of(h, &error);
-
-	return w ? larder_store(w, STORE_REPLACE, key, n_key, value, n_value, 0,
-				options, NULL)
-		 : error;
+	return store_for(h, STORE_REPLACE, key, n_key, value, n_value, 0,
+			 options);
 }
 
 int larder_cas(struct larder *h, const void *key, size_t n_key,
 	       uint64_t version, const void *value, size_t n_value,
 	       const struct larder_put_options *options)
 {
-	int error;
-	struct worker *w = worker_of(h, &error);
-
-	return w ? larder_store(w, STORE_CAS, key, n_key, value, n_value,
-				version, options, NULL)
-		 : error;
-}
-
-/* ------------------------------------------------------------------ */
-/* Copy-on-write changes: read what is there, store a successor of it by CAS on
- * its version, keeping tags and expiry.                                */
-
-struct successor {
-	struct larder_info info;
-	uint64_t counter;
-	uint64_t hard_ms, soft_ms, cost_ns, stamp;
-	struct tag_block *tags; /* owned */
-	unsigned char *value;	/* owned; only if wanted */
-	size_t n_value;
-	unsigned flags;
-};
-
-static void successor_free(struct successor *n)
-{
-	free(n->tags);
-	free(n->value);
-}
-
-/* Copy what the successor needs of the valid entry there. */
-static int successor_read(struct worker *w, const void *key, size_t n_key,
-			  uint64_t hash, bool with_value, struct successor *n)
-{
-	for (;;) {
-		struct lookup found;
-		struct tag_block block = {0};
-		size_t tag_bytes = 0, n_value;
-		int result;
-
-		larder_pin(w);
-		n->stamp = larder_fresh_now(w->s) & STAMP_MASK;
-		result = larder_lookup(w, key, n_key, hash, &found);
-		if (result == LARDER_OK && found.v.tags) {
-			memcpy(&block, found.v.tags, sizeof block);
-			tag_bytes = sizeof block + block.n_mask + block.n_texts;
-		}
-		n_value = result == LARDER_OK ? found.v.n_value : 0;
-		if (!larder_pin_ok(w)) {
-			larder_unpin(w);
-			continue;
-		}
-		if (result != LARDER_OK) {
-			larder_unpin(w);
-			return result;
-		}
-		free(n->tags);
-		free(n->value);
-		n->tags = tag_bytes ? malloc(tag_bytes) : NULL;
-		n->value = with_value ? malloc(n_value + 1) : NULL;
-		if ((tag_bytes && !n->tags) || (with_value && !n->value)) {
-			larder_unpin(w);
-			return -ENOMEM;
-		}
-		if (tag_bytes)
-			larder_copy_unstable(n->tags, found.v.tags, tag_bytes);
-		if (with_value)
-			larder_copy_unstable(n->value, found.v.value, n_value);
-		if (n_value == sizeof n->counter)
-			memcpy(&n->counter, found.v.value, sizeof n->counter);
-		n->n_value = n_value;
-		n->hard_ms = found.v.hard_ms;
-		n->soft_ms = found.v.soft_ms;
-		n->cost_ns = found.v.cost_ns;
-		n->flags = found.v.flags & 0xf;
-		n->info.version = found.v.e->version;
-		/* What was stored since C was read is as good as its own stamp
-		 * says: its successor must not be older than an invalidation
-		 * that it came after. */
-		if (!MUTANT(SUCCESSOR_STAMP))
-			n->stamp = max_u64(n->stamp, entry_stamp(found.v.e));
-		result = larder_pin_ok(w);
-		larder_unpin(w);
-		if (result)
-			return LARDER_OK;
-	}
-}
-
-static int successor_store(struct worker *w, const void *key, size_t n_key,
-			   uint64_t hash, const struct successor *n,
-			   const void *value, size_t n_value)
-{
-	struct store st = {
-		.mode = STORE_CAS,
-		.key = key,
-		.n_key = n_key,
-		.hash = hash,
-		.expected_version = n->info.version,
-		.stamp = n->stamp,
-		.successor = true,
-		.plan = {.key = key,
-			 .n_key = (uint32_t)n_key,
-			 .value = value,
-			 .n_value = n_value,
-			 .flags = n->flags,
-			 .hard_ms = n->hard_ms,
-			 .soft_ms = n->soft_ms,
-			 .cost_ns = n->cost_ns,
-			 .raw_tags = n->tags},
-	};
-
-	return run_store(w, &st);
-}
-
-/* A counter that is not there yet. */
-static int counter_begin(struct worker *w, const void *key, size_t n_key,
-			 uint64_t hash, uint64_t value,
-			 const struct larder_put_options *given)
-{
-	struct larder_put_options o;
-	struct store st = {
-		.mode = STORE_ADD,
-		.key = key,
-		.n_key = n_key,
-		.hash = hash,
-		.stamp = larder_fresh_now(w->s) & STAMP_MASK,
-		.plan = {.key = key,
-			 .n_key = (uint32_t)n_key,
-			 .value = &value,
-			 .n_value = sizeof value,
-			 .flags = LARDER_COUNTER},
-	};
-	int error = read_options(w, given, &o, &st.plan);
-
-	return error ? error : run_store(w, &st);
-}
-
-int larder_increment(struct larder *h, const void *key, size_t n_key,
-		     int64_t delta, uint64_t initial,
-		     const struct larder_put_options *options, uint64_t *result)
-{
-	int error, outcome;
-	struct worker *w = worker_of(h, &error);
-	uint64_t hash, value;
-
-	if (!w)
-		return error;
-	if (!key_valid(key, n_key))
-		return -EINVAL;
-	hash = key_hash_of(w->s, key, n_key);
-	do {
-		struct successor n = {0};
-
-		outcome = successor_read(w, key, n_key, hash, false, &n);
-		if (outcome == LARDER_MISS) {
-			value = initial + (uint64_t)delta;
-			outcome = counter_begin(w, key, n_key, hash, value,
-						options);
-		} else if (outcome == LARDER_OK &&
-			   (n.n_value != sizeof value ||
-			    (n.flags & LARDER_REGION))) {
-			outcome = LARDER_NOT_COUNTER;
-		} else if (outcome == LARDER_OK) {
-			value = n.counter + (uint64_t)delta;
-			n.flags |= LARDER_COUNTER;
-			outcome = successor_store(w, key, n_key, hash, &n,
-						  &value, sizeof value);
-		}
-		successor_free(&n);
-		/* Changed or gone meanwhile, or there meanwhile: once more.
-		 * Each round another's operation succeeded. */
-	} while (outcome == LARDER_CHANGED || outcome == LARDER_EXISTS ||
-		 outcome == LARDER_MISS);
-	if (outcome == LARDER_OK && result)
-		*result = value;
-	return outcome;
-}
-
-int larder_touch(struct larder *h, const void *key, size_t n_key,
-		 uint64_t ttl_ms)
-{
-	int error, outcome;
-	struct worker *w = worker_of(h, &error);
-	uint64_t hash;
-
-	if (!w)
-		return error;
-	if (!key_valid(key, n_key))
-		return -EINVAL;
-	hash = key_hash_of(w->s, key, n_key);
-	do {
-		struct successor n = {0};
-
-		outcome = successor_read(w, key, n_key, hash, true, &n);
-		if (outcome == LARDER_OK && (n.flags & LARDER_KEEP)) {
-			outcome = LARDER_OK;
-		} else if (outcome == LARDER_OK) {
-			n.hard_ms = ttl_ms == UINT64_MAX
-					    ? 0
-					    : larder_clock_ms() +
-						      min_u64(ttl_ms,
-							      UINT64_MAX / 4) +
-						      1;
-			outcome = successor_store(w, key, n_key, hash, &n,
-						  n.value, n.n_value);
-		}
-		successor_free(&n);
-	} while (outcome == LARDER_CHANGED);
-	return outcome;
+	return store_for(h, STORE_CAS, key, n_key, value, n_value, version,
+			 options);
 }
