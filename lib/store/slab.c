@@ -10,19 +10,13 @@
 
 #include <larder/larder.h>
 
-#include "base/clock.h"
 #include "base/counters.h"
-#include "cache/fresh.h"
 #include "store/entry.h"
 #include "store/evict.h"
 #include "store/grace.h"
-#include "store/index.h"
 #include "store/page.h"
 
-enum {
-	RECOVER_TRIES = 8,
-	RECLAIM_SHARE = 128, /* freed at a time where there is no hurry */
-};
+enum { RECLAIM_SHARE = 128 /* freed at a time where there is no hurry */ };
 
 bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 			 unsigned *class)
@@ -45,10 +39,7 @@ bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 	}
 }
 
-/* The header at a unit that a hint names, HEADER_NONE if the page has no object
- * there: it is looked at only where it is one, for elsewhere somebody may be
- * writing a value. The caller's hazard keeps the page as its word says. */
-static uint64_t header_in_page(const struct segment *s, uint32_t unit,
+uint64_t larder_header_in_page(const struct segment *s, uint32_t unit,
 			       uint64_t word, unsigned *class)
 {
 	return larder_unit_in_page(s, unit, word, class)
@@ -87,7 +78,7 @@ static bool take(struct worker *w, unsigned class, uint32_t unit,
 			load_acquire(&s->page_words[page_of_unit(s, unit)]);
 
 		if (PAGE_STATE(word) == PAGE_ACTIVE)
-			seen = header_in_page(s, unit, word, &found);
+			seen = larder_header_in_page(s, unit, word, &found);
 		if (HEADER_STATE(seen) == HEADER_FREE && found == class &&
 		    larder_may_write(w)) {
 			next = header_word(HEADER_ALLOC, w->index,
@@ -182,53 +173,6 @@ static bool take_known(struct worker *w, unsigned class, uint32_t *unit,
 	return false;
 }
 
-static bool alloc_orphaned(struct segment *s, uint64_t header)
-{
-	uint32_t i = HEADER_OWNER(header);
-	uint32_t generation;
-
-	if (i >= s->n_slots)
-		return true;
-	generation = load_acquire(&s->slots[i].generation);
-	return (generation & 0xffffff) != HEADER_EXTRA(header) ||
-	       !larder_slot_current(s, i, generation);
-}
-
-/* Every FREE object of the class gets its hint back: magazines of the idle and
- * of the dead are the usual reason why a class looks empty and is not. */
-static bool audit_class(struct worker *w, unsigned class)
-{
-	struct segment *s = w->s;
-	uint32_t units = larder_class_units(s, class);
-	bool found = false;
-
-	for (uint32_t page = class_next_page(s, s->class_bits, class, 0);
-	     page < s->n_pages;
-	     page = class_next_page(s, s->class_bits, class, page + 1)) {
-		uint32_t first = page_first_unit(s, page);
-		uint64_t word = load_acquire(&s->page_words[page]);
-
-		if (PAGE_STATE(word) != PAGE_ACTIVE ||
-		    PAGE_CLASS(word) != class)
-			continue;
-		for (uint32_t i = 0; i < page_units(s) / units; i++) {
-			uint32_t unit = first + i * units;
-			uint64_t h = load_acquire(&entry_at(s, unit)->header);
-
-			if (HEADER_STATE(h) == HEADER_FREE) {
-				larder_slab_hint(w, class, unit);
-				found = true;
-			} else if (HEADER_STATE(h) == HEADER_RETIRED ||
-				   (HEADER_STATE(h) == HEADER_ALLOC &&
-				    alloc_orphaned(s, h))) {
-				larder_slab_sweep_page(w, page, NULL);
-				found = true;
-			}
-		}
-	}
-	return found;
-}
-
 /* The slow half: make room in the class, or a page for it. */
 static bool make_room(struct worker *w, unsigned class, int round)
 {
@@ -242,7 +186,7 @@ static bool make_room(struct worker *w, unsigned class, int round)
 		return true;
 	if (round == 1 || round == 4) {
 		larder_slots_recover(w, round == 4);
-		if (audit_class(w, class))
+		if (larder_slab_audit(w, class))
 			return true;
 	}
 	n_evicted = larder_evict(w, class, larder_evict_batch(w, class));
@@ -419,7 +363,7 @@ bool larder_slab_free_ripe(struct worker *w, uint32_t unit, uint64_t epoch,
 	    !larder_hazard_set(w, HAZARD_OLD, unit))
 		return false;
 	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
-	seen = header_in_page(s, unit, word, &class);
+	seen = larder_header_in_page(s, unit, word, &class);
 	if (HEADER_STATE(seen) == HEADER_RETIRED &&
 	    larder_grace_over(epoch, HEADER_EXTRA(seen)) && larder_may_write(w))
 		done = cas_acqrel(at, &seen,
@@ -493,209 +437,4 @@ void larder_slab_flush(struct worker *w)
 	}
 	w->retired_head = w->retired_tail; /* the sweep finds them */
 	store_relaxed(&w->s->hot->audit_wanted, 1);
-}
-
-/* ------------------------------------------------------------------ */
-/* What the dead left, and the sweep                                   */
-
-/* Is the unit linked in its key's group? Completes a pending announcement of
- * that group first. -1: not known, the section was lost. */
-static int linked(struct worker *w, uint32_t unit, const struct entry_view *v,
-		  uint64_t *hash)
-{
-	struct segment *s = w->s;
-	struct group *g;
-	uint64_t ctl, word;
-
-	*hash = larder_hash(s->sb->secret, v->key, v->n_key);
-	g = group_of(s, *hash);
-	ctl = load_acquire(&g->ctl);
-	if (ctl_index(ctl) && larder_index_help(w, g, ctl) == INDEX_EXPELLED)
-		return -1;
-	if (larder_index_find_unit(g, unit, &word) >= 0)
-		return 1;
-	return larder_pin_ok(w) ? 0 : -1;
-}
-
-/* An ALLOC whose owner is gone: LIVE if it was linked, RETIRED if not. Pinned,
- * HAZARD_OLD set and the page word checked by the caller. */
-static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
-			  uint64_t header)
-{
-	struct segment *s = w->s;
-	struct entry_view v;
-	uint64_t hash, live = header_word(HEADER_LIVE, 0,
-					  HEADER_GENERATION(header), 0);
-	int is_linked = 0;
-
-	if (larder_entry_view(s, unit, &v))
-		is_linked = linked(w, unit, &v, &hash);
-	if (is_linked < 0 || !larder_may_write(w))
-		return;
-	if (!is_linked || MUTANT(ORPHAN_RETIRED)) {
-		larder_slab_retire(w, unit, header);
-		larder_evict_unlinked(w, class, unit);
-	} else if (cas_acqrel(&entry_at(s, unit)->header, &header, live) &&
-		   !(v.flags & LARDER_KEEP)) {
-		larder_evict_adopt(w, class, unit, live);
-	}
-	count(w, COUNTER_ORPHANS, 1);
-}
-
-void larder_slab_recover_unit(struct worker *w, uint32_t unit, uint32_t slot,
-			      uint32_t generation)
-{
-	struct segment *s = w->s;
-	unsigned class;
-	bool ours = false;
-
-	/* Again if the section was lost; who is that slow too often leaves it
-	 * to the sweep. */
-	for (int tries = 0; tries < RECOVER_TRIES && !ours; tries++) {
-		if (!unit_valid(s, unit))
-			return;
-		larder_pin(w);
-		if (larder_hazard_set(w, HAZARD_OLD, unit)) {
-			uint64_t word = load_acquire(
-				&s->page_words[page_of_unit(s, unit)]);
-			uint64_t header = header_in_page(s, unit, word, &class);
-
-			if (HEADER_STATE(header) == HEADER_ALLOC &&
-			    HEADER_OWNER(header) == slot &&
-			    HEADER_EXTRA(header) == (generation & 0xffffff))
-				finish_orphan(w, unit, class, header);
-			ours = larder_pin_ok(w);
-		}
-		larder_hazard_clear(w, HAZARD_OLD);
-		larder_unpin(w);
-	}
-}
-
-static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
-		       uint64_t header, struct census *census)
-{
-	struct segment *s = w->s;
-	struct entry_view v;
-	uint64_t hash;
-	int is_linked;
-
-	if (!larder_entry_view(s, unit, &v))
-		return; /* damage: check reports it */
-	is_linked = linked(w, unit, &v, &hash);
-	if (is_linked < 0)
-		return;
-	if (!is_linked) {
-		/* Dead, or not yet through, between unlink and retire. */
-		larder_slab_retire(w, unit, header);
-		larder_evict_unlinked(w, class, unit);
-		return;
-	}
-	if (v.flags & LARDER_KEEP) {
-		if (census)
-			*(v.flags & LARDER_REGION ? &census->n_region_units
-						  : &census->n_kept_units) +=
-				larder_object_units(s, unit, class);
-		return;
-	}
-	if (v.hard_ms && larder_clock_ms() >= v.hard_ms) {
-		larder_evict_unit(w, unit, hash, class, EVICT_EXPIRED);
-		return;
-	}
-	if (!larder_fresh_sweep(w, unit, &v, hash)) {
-		larder_evict_unit(w, unit, hash, class, EVICT_INVALID);
-		return;
-	}
-	larder_evict_adopt(w, class, unit, header);
-	if (census) {
-		census->n_live++;
-		if (bit_test(s->main_bits, unit))
-			census->n_main[class]++;
-		else
-			census->n_probation[class]++;
-	}
-}
-
-static void sweep_object(struct worker *w, uint32_t unit, uint64_t epoch,
-			 const uint32_t *hazards, uint32_t n_hazards,
-			 struct census *census)
-{
-	struct segment *s = w->s;
-	unsigned class;
-	uint64_t word, header;
-
-	larder_pin(w);
-	if (!larder_hazard_set(w, HAZARD_OLD, unit)) {
-		larder_unpin(w);
-		return;
-	}
-	word = load_acquire(&s->page_words[page_of_unit(s, unit)]);
-	header = header_in_page(s, unit, word, &class);
-	switch (HEADER_STATE(header)) {
-	case HEADER_FREE:
-		if (class == RUN_CLASS)
-			larder_run_free(w, page_of_unit(s, unit));
-		else if (!bit_test(s->hint_bits, unit))
-			larder_slab_hint(w, class, unit);
-		break;
-	case HEADER_ALLOC:
-		if (alloc_orphaned(s, header))
-			finish_orphan(w, unit, class, header);
-		break;
-	case HEADER_LIVE:
-		sweep_live(w, unit, class, header, census);
-		break;
-	case HEADER_RETIRED:
-		larder_slab_free_ripe(w, unit, epoch, hazards, n_hazards);
-		break;
-	default:
-		break;
-	}
-	larder_hazard_clear(w, HAZARD_OLD);
-	larder_unpin(w);
-}
-
-void larder_slab_sweep_page(struct worker *w, uint32_t page,
-			    struct census *census)
-{
-	struct segment *s = w->s;
-	uint64_t word = load_acquire(&s->page_words[page]), epoch;
-	uint32_t *hazards, n_hazards, units, first = page_first_unit(s, page);
-
-	/* What a dead one was draining is an ordinary page again, and may hold
-	 * what it had just unlinked: swept now, not the next time around. */
-	if (larder_page_mend(w, page, word))
-		word = load_acquire(&s->page_words[page]);
-	switch (PAGE_STATE(word)) {
-	case PAGE_ACTIVE:
-		if (!class_bit_test(s, s->class_bits, PAGE_CLASS(word), page))
-			class_bit_set(s, s->class_bits, PAGE_CLASS(word), page);
-		units = larder_class_units(s, PAGE_CLASS(word));
-		break;
-	case PAGE_RUN_HEAD:
-		if (!class_bit_test(s, s->class_bits, RUN_CLASS, page))
-			class_bit_set(s, s->class_bits, RUN_CLASS, page);
-		units = page_units(s);
-		break;
-	case PAGE_FREE:
-		if (census)
-			census->n_free_pages++;
-		return;
-	default:
-		return;
-	}
-	if (!units)
-		return;
-	if (census)
-		census->n_pages[PAGE_STATE(word) == PAGE_RUN_HEAD
-					? RUN_CLASS
-					: PAGE_CLASS(word) % MAX_CLASSES]++;
-	hazards = malloc(sizeof *hazards * s->n_slots * N_HAZARDS);
-	if (!hazards)
-		return;
-	epoch = load_acquire(&s->hot->epoch);
-	n_hazards = larder_hazard_snapshot(s, hazards);
-	for (uint32_t i = 0; i < page_units(s) / units; i++)
-		sweep_object(w, first + i * units, epoch, hazards, n_hazards,
-			     census);
-	free(hazards);
 }

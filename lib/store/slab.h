@@ -102,9 +102,21 @@ struct census {
 void larder_slab_sweep_page(struct worker *w, uint32_t page,
 			    struct census *census);
 
+/* Every FREE object of the class gets its hint back, the orphans among the
+ * others are finished: magazines of the idle and of the dead are the usual
+ * reason why a class looks empty and is not. True if any was found. Not pinned.
+ */
+bool larder_slab_audit(struct worker *w, unsigned class);
+
 /* Is the object a valid start for its page's class? *class is RUN_CLASS for a
  * run's head. */
 bool larder_unit_in_page(const struct segment *s, uint32_t unit,
 			 uint64_t page_word, unsigned *class);
+
+/* The header at a unit that a hint names, HEADER_NONE if the page has no object
+ * there: it is looked at only where it is one, for elsewhere somebody may be
+ * writing a value. The caller's hazard keeps the page as its word says. */
+uint64_t larder_header_in_page(const struct segment *s, uint32_t unit,
+			       uint64_t page_word, unsigned *class);
 
 #endif
