@@ -10,7 +10,7 @@
  * their *unit*, the count of 64-byte units before them, which fits 32 bits up
  * to 256 GiB. Nothing here holds a pointer: the same bytes serve processes that
  * mapped them at different addresses. Whatever changes size or meaning here
- * changes LAYOUT_VERSION, and tests/unit/layout holds the golden offsets.
+ * changes LAYOUT_VERSION; tests/arch/layout.golden holds every offset.
  *
  * All memory is zero when a segment is created; a structure's zero is its
  * initial state unless its comment says otherwise.

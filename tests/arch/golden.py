@@ -3,9 +3,9 @@
 """Every structure of a segment lies where tests/arch/layout.golden says.
 
 Processes of different builds share one segment as long as its layout version
-is theirs. So what moves a member or changes a size has to raise
-LAYOUT_VERSION in lib/segment/layout.h; `golden.py SOURCE BUILD --update` then
-writes the new table.
+is theirs. So what moves a member, changes a size, a state's number or a field
+of a word has to raise LAYOUT_VERSION in lib/segment/layout.h; `golden.py SOURCE
+BUILD --update` then writes the new table.
 """
 
 import re
@@ -30,21 +30,34 @@ def structures(text):
         body = re.sub(r"\b(union|struct)\s*\{", "{", body)
         members = []
         for declaration in body.replace("{", ";").replace("}", ";").split(";"):
-            declaration = re.sub(r"alignas\([^)]*\)", "", declaration)
+            declaration = re.sub(r"_Alignas\([^)]*\)", "", declaration)
             declaration = re.sub(r"\[[^\]]*\]", "", declaration).strip()
             found = re.match(r"(?:struct\s+|const\s+|unsigned\s+)*\w+\s+(.*)$",
                              declaration, re.S)
-            if not found:
-                continue
-            for member in found.group(1).split(","):
-                member = member.strip().lstrip("*")
-                if re.fullmatch(r"\w+", member):
-                    members.append(member)
+            # What is not understood here does not compile below.
+            names = found.group(1) if found else declaration
+            members += [member.strip().lstrip("*")
+                        for member in names.split(",") if member.strip()]
         out.append((name, members))
     return out
 
 
-def measure(house, table):
+def constants(text):
+    """Names of all enumerators."""
+    bare = without_comments(text)
+    return [re.match(r"\w+", name.strip()).group(0)
+            for body in re.findall(r"^enum[^{;]*\{(.*?)\};", bare, re.S | re.M)
+            for name in body.split(",") if name.strip()]
+
+
+# Words that are put together: each field shows in digits of its own.
+WORDS = ["header_word(5, 0x123, 0x1456789, 0xabcdef)",
+         "page_word(5, 0x6a, 0x12345, 0x789, 0xabcde)",
+         "entry_version(0x123, 0x456789abcdef0)",
+         "pin_epoch(0x123456789abcdef0)"]
+
+
+def measure(house, table, names):
     lines = ['#include "segment/layout.h"', "#include <stdio.h>",
              "int main(void) {",
              'printf("layout_version %d\\n", (int)LAYOUT_VERSION);']
@@ -53,6 +66,10 @@ def measure(house, table):
         for member in members:
             lines.append(f'printf("{name}.{member} %zu\\n", '
                          f"offsetof(struct {name}, {member}));")
+    lines += [f'printf("{name} %lld\\n", (long long){name});'
+              for name in names if name != "LAYOUT_VERSION"]
+    lines += [f'printf("{word.replace(" ", "")} %#llx\\n", '
+              f"(unsigned long long){word});" for word in WORDS]
     lines.append("return 0; }")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "golden.c"
@@ -69,8 +86,8 @@ def measure(house, table):
 
 def main():
     house = House(sys.argv)
-    table = structures(house.read(HEADER))
-    now = measure(house, table)
+    text = house.read(HEADER)
+    now = measure(house, structures(text), constants(text))
     golden = house.root / GOLDEN
     if "--update" in sys.argv:
         golden.write_text(now)
