@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pages: claiming free ones, draining those of other classes, runs.
+ * Pages: claiming free ones, giving them to a class or to a run.
  *
  * A page's word is the truth about it. Whoever put a page into CLAIMED or
  * DRAINING is named in the word and alone may take it further, unless dead.
@@ -26,6 +26,13 @@ bool larder_page_move(struct worker *w, unsigned donor, unsigned class);
 bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head);
 void larder_run_open(struct worker *w, uint32_t head);
 
+/* FREE -> CLAIMED by us, and back as the next generation. */
+bool larder_page_claim(struct worker *w, uint32_t page);
+void larder_page_release(struct worker *w, uint32_t page);
+
+/* Forget every hint about the page's objects. */
+void larder_page_clear_bits(struct segment *s, uint32_t page);
+
 /* The run's entry is FREE and was made so by us: give its pages back. */
 void larder_run_free(struct worker *w, uint32_t head);
 
@@ -36,6 +43,20 @@ bool larder_page_mend(struct worker *w, uint32_t page, uint64_t word);
 /* Is the page part of a run that its head confirms? *head_page is set. */
 bool larder_page_in_run(const struct segment *s, uint32_t page, uint64_t word,
 			uint32_t *head_page);
+
+/* The word of a page that we take into CLAIMED or DRAINING. */
+static inline uint64_t page_own_word(struct worker *w, unsigned state,
+				     unsigned class, uint32_t generation)
+{
+	return page_word(state, class, generation, w->index, w->generation);
+}
+
+/* CLAIMED or DRAINING by us? */
+static inline bool page_owned(struct worker *w, uint64_t word)
+{
+	return PAGE_OWNER(word) == w->index &&
+	       PAGE_OWNER_GEN(word) == (w->generation & 0xfffff);
+}
 
 static inline bool page_owner_alive(struct segment *s, uint64_t word)
 {

@@ -12,7 +12,7 @@
  * likes. Hazards are plain stores: they become visible at some time, at the
  * latest with the next locked instruction of their owner or the barrier of an
  * advance. Functions: take(), larder_slab_{publish,abandon,retire,free_ripe}(),
- * take_window(), undo_drain(), finish_drain(), larder_page_mend().
+ * larder_drain_{window,undo}(), finish_drain(), larder_page_mend().
  *
  * Asserted
  *   owned     nobody allocates an object that somebody has

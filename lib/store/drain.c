@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draining: drain.h. All pages of a window are worked on in step, so that any
+ * number of them costs the same two grace periods.
+ */
+#include "store/drain.h"
+
+#include <stdlib.h>
+
+#include <larder/larder.h>
+
+#include "store/entry.h"
+#include "store/evict.h"
+#include "store/grace.h"
+#include "store/page.h"
+#include "store/slab.h"
+
+enum block_result { ALL_BLOCKED, SOME_LEFT, IMPOSSIBLE };
+
+struct ripeness {
+	uint64_t epoch;
+	uint32_t *hazards;
+	uint32_t n_hazards;
+};
+
+/* One object of a page that we drain: on towards BLOCKED. */
+static enum block_result block_object(struct worker *w, uint32_t unit,
+				      unsigned class, const struct ripeness *r)
+{
+	struct segment *s = w->s;
+	atomic_u64 *header = &entry_at(s, unit)->header;
+	struct entry_view v;
+	uint64_t seen;
+
+	if (!larder_hazard_set(w, HAZARD_OLD, unit))
+		return SOME_LEFT;
+	seen = load_acquire(header);
+	if (HEADER_STATE(seen) == HEADER_LIVE) {
+		if (!larder_entry_view(s, unit, &v))
+			return SOME_LEFT;
+		if (v.flags & (LARDER_KEEP | LARDER_REGION))
+			return IMPOSSIBLE;
+		larder_evict_unit(w, unit,
+				  larder_hash(s->sb->secret, v.key, v.n_key),
+				  class, EVICT_DRAIN);
+		return SOME_LEFT;
+	}
+	if (HEADER_STATE(seen) == HEADER_RETIRED) {
+		larder_slab_free_ripe(w, unit, r->epoch, r->hazards,
+				      r->n_hazards);
+		if (!larder_hazard_set(w, HAZARD_OLD, unit))
+			return SOME_LEFT;
+		seen = load_acquire(header);
+	}
+	if (HEADER_STATE(seen) == HEADER_FREE && larder_may_write(w))
+		cas_acqrel(header, &seen,
+			   header_word(HEADER_BLOCKED, 0,
+				       HEADER_GENERATION(seen), 0));
+	return HEADER_STATE(load_acquire(header)) == HEADER_BLOCKED
+		       ? ALL_BLOCKED
+		       : SOME_LEFT;
+}
+
+static enum block_result block_page(struct worker *w, uint32_t page,
+				    const struct ripeness *r)
+{
+	struct segment *s = w->s;
+	unsigned class = PAGE_CLASS(load_acquire(&s->page_words[page]));
+	uint32_t units = larder_class_units(s, class), first;
+	enum block_result all = ALL_BLOCKED;
+
+	first = page_first_unit(s, page);
+	for (uint32_t i = 0; units && i < page_units(s) / units; i++) {
+		enum block_result one;
+
+		larder_pin(w);
+		one = block_object(w, first + i * units, class, r);
+		larder_hazard_clear(w, HAZARD_OLD);
+		larder_unpin(w);
+		if (one == IMPOSSIBLE)
+			return IMPOSSIBLE;
+		if (one == SOME_LEFT)
+			all = SOME_LEFT;
+	}
+	return all;
+}
+
+void larder_drain_undo(struct worker *w, uint32_t page)
+{
+	struct segment *s = w->s;
+	uint64_t word = load_acquire(&s->page_words[page]);
+	unsigned class = PAGE_CLASS(word);
+	uint32_t units = larder_class_units(s, class);
+	uint32_t first = page_first_unit(s, page);
+
+	if (PAGE_STATE(word) != PAGE_DRAINING || !page_owned(w, word) || !units)
+		return;
+	for (uint32_t i = 0; i < page_units(s) / units; i++) {
+		atomic_u64 *header = &entry_at(s, first + i * units)->header;
+		uint64_t seen = load_acquire(header);
+
+		/* The page is ours while DRAINING: it cannot be retyped. */
+		if (HEADER_STATE(seen) == HEADER_BLOCKED &&
+		    cas_acqrel(header, &seen,
+			       header_word(HEADER_FREE, 0,
+					   HEADER_GENERATION(seen), 0)))
+			bit_set(s->hint_bits, first + i * units);
+	}
+	store_release(
+		&s->page_words[page],
+		page_word(PAGE_ACTIVE, class, PAGE_GENERATION(word), 0, 0));
+	class_bit_set(s, s->class_bits, class, page);
+	class_bit_set(s, s->avail_bits, class, page);
+}
+
+/* DRAINING by us, all BLOCKED and beyond reach -> CLAIMED by us. The next
+ * generation is past every header's, so that {unit, generation} never repeats.
+ */
+static void finish_drain(struct worker *w, uint32_t page)
+{
+	struct segment *s = w->s;
+	uint64_t word = load_acquire(&s->page_words[page]);
+	unsigned class = PAGE_CLASS(word);
+	uint32_t units = larder_class_units(s, class);
+	uint32_t first = page_first_unit(s, page);
+	uint32_t generation = PAGE_GENERATION(word);
+
+	for (uint32_t i = 0; units && i < page_units(s) / units; i++) {
+		uint64_t h =
+			load_relaxed(&entry_at(s, first + i * units)->header);
+		uint32_t g = HEADER_GENERATION(h) >> 6;
+
+		if (g > generation)
+			generation = g;
+		/* Marks that a death left are counted no longer. */
+		larder_evict_unlinked(w, class, first + i * units);
+	}
+	class_bit_clear(s, s->class_bits, class, page);
+	class_bit_clear(s, s->avail_bits, class, page);
+	larder_page_clear_bits(s, page);
+	fetch_sub_relaxed(&s->pools[class].n_pages, 1);
+	store_release(&s->page_words[page],
+		      page_own_word(w, PAGE_CLAIMED, 0, generation + 1));
+}
+
+/* Evict the run that the page belongs to. False: it is kept. */
+static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
+		      const struct ripeness *r)
+{
+	struct segment *s = w->s;
+	struct entry_view v;
+	uint32_t head, unit;
+	bool possible = true;
+
+	if (!larder_page_in_run(s, page, word, &head))
+		return larder_page_mend(w, page, word) || true;
+	unit = page_first_unit(s, head);
+	larder_pin(w);
+	if (larder_hazard_set(w, HAZARD_OLD, unit) &&
+	    PAGE_STATE(load_acquire(&s->page_words[head])) == PAGE_RUN_HEAD) {
+		uint64_t seen = load_acquire(&entry_at(s, unit)->header);
+
+		if (HEADER_STATE(seen) == HEADER_LIVE &&
+		    larder_entry_view(s, unit, &v)) {
+			if (v.flags & (LARDER_KEEP | LARDER_REGION))
+				possible = false;
+			else
+				larder_evict_unit(w, unit,
+						  larder_hash(s->sb->secret,
+							      v.key, v.n_key),
+						  RUN_CLASS, EVICT_DRAIN);
+		} else if (HEADER_STATE(seen) == HEADER_RETIRED) {
+			larder_slab_free_ripe(w, unit, r->epoch, r->hazards,
+					      r->n_hazards);
+		}
+	}
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+	return possible;
+}
+
+/* One pass over the window. */
+static enum block_result window_pass(struct worker *w, uint32_t first,
+				     uint32_t n, const struct ripeness *r)
+{
+	struct segment *s = w->s;
+	enum block_result all = ALL_BLOCKED, one;
+
+	for (uint32_t page = first; page < first + n; page++) {
+		uint64_t word = load_acquire(&s->page_words[page]);
+
+		switch (PAGE_STATE(word)) {
+		case PAGE_FREE:
+			if (!larder_page_claim(w, page))
+				all = SOME_LEFT;
+			break;
+		case PAGE_CLAIMED:
+			if (!page_owned(w, word)) {
+				if (page_owner_alive(s, word))
+					return IMPOSSIBLE;
+				larder_page_mend(w, page, word);
+				all = SOME_LEFT;
+			}
+			break;
+		case PAGE_ACTIVE:
+			if (!cas_acqrel(&s->page_words[page], &word,
+					page_own_word(w, PAGE_DRAINING,
+						      PAGE_CLASS(word),
+						      PAGE_GENERATION(word)))) {
+				all = SOME_LEFT;
+				break;
+			}
+			/* fall through */
+		case PAGE_DRAINING:
+			if (!page_owned(w, load_acquire(&s->page_words[page])))
+				return IMPOSSIBLE;
+			one = block_page(w, page, r);
+			if (one == IMPOSSIBLE)
+				return IMPOSSIBLE;
+			if (one == SOME_LEFT)
+				all = SOME_LEFT;
+			break;
+		case PAGE_RUN_HEAD:
+		case PAGE_RUN_BODY:
+			if (!evict_run(w, page, word, r))
+				return IMPOSSIBLE;
+			all = SOME_LEFT;
+			break;
+		default:
+			return IMPOSSIBLE;
+		}
+	}
+	return all;
+}
+
+static void look(struct worker *w, struct ripeness *r)
+{
+	r->epoch = load_acquire(&w->s->hot->epoch);
+	r->n_hazards = larder_hazard_snapshot(w->s, r->hazards);
+}
+
+/* Does anybody hold a hazard on an object of the window? */
+static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
+			const struct ripeness *r)
+{
+	uint32_t begin = page_first_unit(s, first);
+	uint32_t end = page_first_unit(s, first + n);
+
+	for (uint32_t i = 0; i < r->n_hazards; i++)
+		if (r->hazards[i] >= begin && r->hazards[i] < end)
+			return true;
+	return false;
+}
+
+/* Is memory of the window leased? Its entries would be lost and the window not
+ * had, for as long as the lease lasts. */
+static bool window_leased(struct segment *s, uint32_t first, uint32_t n,
+			  struct ripeness *r)
+{
+	uint64_t word = load_acquire(&s->page_words[first]);
+	uint32_t head;
+
+	r->n_hazards = larder_lease_snapshot(s, r->hazards);
+	if (!r->n_hazards)
+		return false;
+	/* A run that began before the window: its entry is named by its head.
+	 */
+	if (larder_page_in_run(s, first, word, &head) &&
+	    larder_hazard_has(r->hazards, r->n_hazards,
+			      page_first_unit(s, head)))
+		return true;
+	return window_held(s, first, n, r);
+}
+
+static void undo_window(struct worker *w, uint32_t first, uint32_t n)
+{
+	for (uint32_t page = first; page < first + n; page++) {
+		uint64_t word = load_acquire(&w->s->page_words[page]);
+
+		if (!page_owned(w, word))
+			continue;
+		if (PAGE_STATE(word) == PAGE_DRAINING)
+			larder_drain_undo(w, page);
+		else if (PAGE_STATE(word) == PAGE_CLAIMED)
+			larder_page_release(w, page);
+	}
+}
+
+bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
+{
+	struct segment *s = w->s;
+	enum block_result result = SOME_LEFT;
+	struct ripeness r = {
+		.hazards = malloc(sizeof(uint32_t) * s->n_slots * N_HAZARDS),
+	};
+	bool taken = false;
+
+	if (!r.hazards)
+		return false;
+	if (window_leased(s, first, n, &r)) {
+		free(r.hazards);
+		return false;
+	}
+	for (int pass = 0; pass < 4 && result == SOME_LEFT; pass++) {
+		if (pass)
+			larder_grace(w, PATIENCE_URGENT_MS);
+		look(w, &r);
+		result = window_pass(w, first, n, &r);
+	}
+	if (result == ALL_BLOCKED) {
+		if (MUTANT(RETYPE_EAGER)) {
+			taken = true;
+		} else if (larder_grace(w, PATIENCE_URGENT_MS)) {
+			look(w, &r);
+			taken = !window_held(s, first, n, &r);
+		}
+	}
+	free(r.hazards);
+	if (!taken) {
+		undo_window(w, first, n);
+		return false;
+	}
+	for (uint32_t page = first; page < first + n; page++)
+		if (PAGE_STATE(load_acquire(&s->page_words[page])) ==
+		    PAGE_DRAINING)
+			finish_drain(w, page);
+	return true;
+}
