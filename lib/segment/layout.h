@@ -3,8 +3,8 @@
  * Every structure that lies in a segment, and where it lies.
  *
  *   superblock | hot words | slots | cells | ring | tags | keys | patterns |
- *   flights | pools | index groups | page words | page lengths | hint bits |
- *   probation bits | main bits | class page bits | ghosts | pages ...
+ *   flights | pools | index groups | hint bits | probation bits | main bits |
+ *   ghosts | page words | page lengths | class rows | pages ...
  *
  * Positions are offsets from the segment's first byte; entries are named by
  * their *unit*, the count of 64-byte units before them, which fits 32 bits up
@@ -53,8 +53,8 @@ enum {
 /* ------------------------------------------------------------------ */
 /*
  * Superblock: written once by the creator before the file has its name, read
- * by everybody. `ready` is stored last with release [SEG.1] and loaded first
- * with acquire [SEG.2].
+ * by everybody. `ready` is stored last with release [SEG.1]; whoever attaches
+ * reads it, and maps the segment behind an acquire fence [SEG.2].
  */
 struct superblock {
 	uint64_t magic;

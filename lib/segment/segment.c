@@ -159,6 +159,8 @@ static int read_superblock(int fd, enum segment_mode mode,
 		return error;
 	if (!copy->ready)
 		return LARDER_ERR_UNFINISHED;
+	/* [SEG.2] The kernel read it; what the mapping shows comes later. */
+	fence_acquire();
 	if (mode == SEGMENT_INSPECT)
 		return 0;
 	error = check_boot(copy);
