@@ -94,8 +94,7 @@ static inline void count_cross(const struct worker *w, struct cell *cell,
 #define LEAVE()	      ((void)0)
 #include "cache/usual_body.h"
 
-struct usual larder_usual = {
-	.get = get_plain, .hit = hit_plain, .level = "plain"};
+struct usual larder_usual = {get_plain, hit_plain};
 
 #if defined(__x86_64__) && !defined(LARDER_TSAN)
 
@@ -184,17 +183,46 @@ match_512(const struct group *g, unsigned tag)
 #define LEAVE()	      ((void)0)
 #include "cache/usual_body.h"
 
-/* Wide registers slow down processors before those that have VBMI2. */
-static __attribute__((constructor)) void choose(void)
+bool larder_usual_of(enum usual_level level, struct usual *usual)
 {
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512vbmi2") &&
-	    __builtin_cpu_supports("avx512vl") &&
-	    __builtin_cpu_supports("bmi2"))
-		larder_usual = (struct usual){get_avx512, hit_avx512, "avx512"};
-	else if (__builtin_cpu_supports("avx2") &&
-		 __builtin_cpu_supports("bmi2"))
-		larder_usual = (struct usual){get_avx2, hit_avx2, "avx2"};
+	switch (level) {
+	case USUAL_PLAIN:
+		*usual = (struct usual){get_plain, hit_plain};
+		return true;
+	case USUAL_AVX2:
+		if (!__builtin_cpu_supports("avx2") ||
+		    !__builtin_cpu_supports("bmi2"))
+			return false;
+		*usual = (struct usual){get_avx2, hit_avx2};
+		return true;
+	case USUAL_AVX512:
+		/* Wide registers slow down processors before those that have
+		 * VBMI2. */
+		if (!__builtin_cpu_supports("avx512vbmi2") ||
+		    !__builtin_cpu_supports("avx512vl") ||
+		    !__builtin_cpu_supports("bmi2"))
+			return false;
+		*usual = (struct usual){get_avx512, hit_avx512};
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The last that the processor has. */
+static __attribute__((constructor)) void choose(void)
+{
+	for (int level = 0; level < N_USUAL_LEVELS; level++)
+		larder_usual_of((enum usual_level)level, &larder_usual);
+}
+
+#else
+
+bool larder_usual_of(enum usual_level level, struct usual *usual)
+{
+	*usual = larder_usual;
+	return level == USUAL_PLAIN;
 }
 
 #endif

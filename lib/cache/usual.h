@@ -28,10 +28,15 @@ struct usual {
 	bool (*hit)(struct worker *w, const void *key, size_t n_key,
 		    uint64_t hash, void *value, size_t n_buffer,
 		    size_t *n_value);
-	const char *level; /* for people */
 };
 
 extern struct usual larder_usual;
+
+enum usual_level { USUAL_PLAIN, USUAL_AVX2, USUAL_AVX512, N_USUAL_LEVELS };
+
+/* The code of one level to @usual. False, and nothing, if this processor does
+ * not have it. */
+bool larder_usual_of(enum usual_level level, struct usual *usual);
 
 /* Any other get, and every error. */
 int larder_get_unusual(struct larder *h, const void *key, size_t n_key,

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The usual hit, at every level that the processor has and not only at the one
+ * that was chosen: it returns what larder_get_info() does, writes nothing
+ * beside the value, counts one hit, and leaves to the general road what is not
+ * usual.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/usual.h"
+
+enum { MOST = 4000, GUARD = 64, MARK = 0xa5 };
+
+static const char *const names[] = {"plain", "avx2", "avx512"};
+
+struct fixture {
+	struct larder *h;
+	struct worker *w;
+};
+
+static struct fixture fixture_open(void)
+{
+	struct larder_create_options create = {.size_of = sizeof create,
+					       .bytes = 4 << 20};
+	struct fixture f;
+	int fd, error;
+
+	cr_assert_eq(larder_create_fd(&create, &fd), 0);
+	cr_assert_eq(larder_open_fd(fd, NULL, &f.h), 0);
+	close(fd);
+	f.w = worker_of(f.h, &error);
+	cr_assert_not_null(f.w);
+	return f;
+}
+
+static void put(struct fixture *f, const char *key, size_t n_key,
+		size_t n_value, struct larder_put_options *o)
+{
+	unsigned char value[MOST];
+
+	for (size_t i = 0; i < n_value; i++)
+		value[i] = (unsigned char)(i * 7 + n_key);
+	cr_assert_eq(larder_put(f->h, key, n_key, value, n_value, o), 0);
+}
+
+static uint64_t hits(const struct fixture *f)
+{
+	return load_relaxed(&f->w->cell->counter[COUNTER_HITS]);
+}
+
+/* One get at a level, into a buffer of @n_buffer: it is what the general road
+ * tells. @usual: this road has to have done it. */
+static void get(struct fixture *f, int level, const char *key, size_t n_key,
+		size_t n_buffer, bool usual)
+{
+	unsigned char value[MOST + GUARD], expected[MOST];
+	struct larder_info info = {.size_of = sizeof info};
+	size_t n = 12345, n_hit = 0;
+	struct usual code;
+	uint64_t before;
+	int result, wanted;
+	bool hit;
+
+	if (!larder_usual_of((enum usual_level)level, &code))
+		return;
+	wanted = larder_get_info(f->h, key, n_key, expected, n_buffer, &info);
+	memset(value, MARK, sizeof value);
+	before = hits(f);
+	result = code.get(f->h, key, n_key, value, n_buffer, &n);
+	cr_assert_eq(result, wanted, "%s: %d and not %d, key of %zu",
+		     names[level], result, wanted, n_key);
+	cr_assert_eq(hits(f) - before, wanted != LARDER_MISS);
+	if (wanted == LARDER_OK)
+		cr_assert(n == info.n_value && !memcmp(value, expected, n),
+			  "%s: %zu bytes with a key of %zu", names[level], n,
+			  n_key);
+	for (size_t i = n_buffer; i < n_buffer + GUARD; i++)
+		cr_assert_eq(value[i], MARK, "%s: wrote behind the buffer",
+			     names[level]);
+	/* What has to be written down of one hit in 64 goes the other road. */
+	for (int tries = 0; tries < 2; tries++) {
+		hit = code.hit(f->w, key, n_key,
+			       key_hash_of(f->w->s, key, n_key), value,
+			       n_buffer, &n_hit);
+		if (hit || !usual)
+			break;
+		larder_get(f->h, key, n_key, expected, n_buffer, NULL);
+	}
+	cr_assert_eq(hit, usual, "%s: key of %zu, buffer of %zu", names[level],
+		     n_key, n_buffer);
+}
+
+static void at_each_level(struct fixture *f, const char *key, size_t n_key,
+			  size_t n_buffer, bool usual)
+{
+	for (int level = 0; level < N_USUAL_LEVELS; level++)
+		get(f, level, key, n_key, n_buffer, usual);
+}
+
+Test(cache_usual, the_chosen_one_is_the_best_there_is)
+{
+	struct usual best = {0};
+	int n = 0;
+
+	for (int level = 0; level < N_USUAL_LEVELS; level++)
+		n += larder_usual_of((enum usual_level)level, &best);
+	cr_assert_geq(n, 1);
+	cr_expect_eq(best.get, larder_usual.get);
+	cr_expect_eq(best.hit, larder_usual.hit);
+	cr_expect(!larder_usual_of(N_USUAL_LEVELS, &best));
+}
+
+Test(cache_usual, values_of_every_size)
+{
+	struct fixture f = fixture_open();
+
+	for (size_t n = 0; n <= 300; n++) {
+		put(&f, "a key of 16 byte", 16, n, NULL);
+		at_each_level(&f, "a key of 16 byte", 16, n, true);
+		at_each_level(&f, "a key of 16 byte", 16, n + 1, true);
+		if (n)
+			at_each_level(&f, "a key of 16 byte", 16, n - 1, false);
+	}
+	put(&f, "a key of 16 byte", 16, MOST, NULL);
+	at_each_level(&f, "a key of 16 byte", 16, MOST, true);
+	larder_close(f.h);
+}
+
+Test(cache_usual, keys_of_every_length)
+{
+	struct fixture f = fixture_open();
+	char key[LARDER_KEY_MAX], other[LARDER_KEY_MAX];
+
+	for (size_t i = 0; i < sizeof key; i++)
+		key[i] = (char)('a' + i % 26);
+	for (size_t n = 1; n <= sizeof key; n += n < 80 ? 1 : 59) {
+		put(&f, key, n, 100, NULL);
+		at_each_level(&f, key, n, 100, true);
+		/* One byte of it makes another key. */
+		for (size_t at = 0; at < n; at += n < 80 ? 1 : 97) {
+			memcpy(other, key, n);
+			other[at] ^= 1;
+			at_each_level(&f, other, n, 100, false);
+		}
+	}
+	larder_close(f.h);
+}
+
+Test(cache_usual, optional_fields)
+{
+	struct fixture f = fixture_open();
+	const struct larder_tag tags[] = {{"one", 3}, {"two", 3}};
+
+	for (unsigned which = 0; which < 32; which++) {
+		struct larder_put_options o = {
+			.size_of = sizeof o,
+			.ttl_ms = which & 1 ? 3600000 : 0,
+			.soft_ttl_ms = which & 2 ? 1800000 : 0,
+			.cost_ns = which & 4 ? 777 : 0,
+			.tags = tags,
+			.n_tags = which & 8 ? 2 : 0,
+			.flags = which & 16 ? LARDER_NEGATIVE : 0,
+		};
+
+		put(&f, "optional", 8, 90, &o);
+		at_each_level(&f, "optional", 8, 100, true);
+		/* It lags, and the ring says that it is still valid. */
+		larder_invalidate_key(f.h, "stranger", 8);
+		at_each_level(&f, "optional", 8, 100, true);
+		larder_invalidate_tag(f.h, "two", 3);
+		at_each_level(&f, "optional", 8, 100, !(which & 8));
+		larder_invalidate_key(f.h, "optional", 8);
+		at_each_level(&f, "optional", 8, 100, false);
+	}
+	larder_close(f.h);
+}
