@@ -40,7 +40,7 @@ enum {
 	LARDER_MUTANT_RUN_OPEN_FIRST,	/* run's word before its header */
 	LARDER_MUTANT_CLAIM_UNCLEAN,	/* a dead one's hazards are inherited */
 	LARDER_MUTANT_LEADER_TRUSTED,	/* a dead one's flight is followed */
-	LARDER_MUTANT_RECOVERER_COUNTS, /* ... and so may its recoverer */
+	LARDER_MUTANT_RECOVERER_COUNTS, /* who recovers a slot is its owner */
 	LARDER_MUTANT_SUCCESSOR_STAMP,	/* touch forgets what it read */
 	LARDER_MUTANT_RESTAMP_LATE,	/* raised past what was judged */
 	LARDER_MUTANT_FLOOR_LATE,	/* word displaced before its floor */

@@ -4,10 +4,11 @@
  * the ring of the latest ones.
  *
  *   C      hot->stamp, the number of the latest invalidation
- *   T      the number of the latest invalidation of one tag, key, pattern, or
- * of everything; a *set* holds those of tags (or keys) of one hash range ring
- * cell n % RING_CELLS announces who drew number n: fingerprint:40 | n's low
- * bits:24; fingerprint WILD says "look at all"
+ *   T      that of the latest one of a tag, a key, a pattern or everything
+ *   set    holds the T of tags (or keys) of one hash range
+ *   ring   cell n % RING_CELLS announces who drew number n:
+ *          fingerprint:40 | n's low bits:24
+ *          the fingerprint WILD says "look at all"
  *
  * An invalidation raises T to C + 1, announces itself in the ring and then
  * moves C: in this order, each by compare-and-swap, and again from the start if

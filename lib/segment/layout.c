@@ -149,8 +149,8 @@ int larder_layout_plan(const struct larder_create_options *o,
 	p->n_classes = plan_classes(p);
 	p->value_max = min_u64(bytes / 8, UINT64_C(1) << 30);
 
-	/* Seven entries in a group of fourteen: 0.13 % of inserts meet a full
-	 * one (Poisson), for 18.3 bytes of index an entry. */
+	/* Seven entries in a group of fourteen, for 18.3 bytes of index an
+	 * entry; how many inserts meet a full one, DESIGN.md says. */
 	entries = o->max_entries
 			  ? o->max_entries
 			  : bytes / align_up(ENTRY_FIXED + p->entry_hint, 64);

@@ -336,7 +336,8 @@ static inline uint64_t header_word(unsigned state, uint32_t owner,
  *   header       CAS, under a hazard               sweeps
  *   version      its writer, before it is linked   everybody
  *   flags_stamp  its writer; the stamp also by     everybody
- *                CAS upward, under a hazard
+ *                hits and sweeps that found it
+ *                valid: plain, under a hazard
  *   hits         one hit in 64, under a hazard     people
  *   the rest     its writer, before it is linked   everybody
  */
