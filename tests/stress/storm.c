@@ -16,16 +16,19 @@
  *
  *   larder-storm [--seconds N] [--kills N] [--operations N] [--processes N]
  *                [--megabytes N] [--seed N] [--round N] [--fenced] [--threads]
- *                [--roomy]
+ *                [--roomy] [--mistaken]
  *
- * --kills ends it after so many deaths; --operations goes on until there were
- * so many, however slow the machine is. --round begins with the streams of that
- * round: of a failure, give its seed and its round. --roomy has few keys, small
- * values and no invalidation, and more memory than a round's workers could take
- * to their graves: then nothing may be evicted, and an acknowledged value that
- * is gone is a violation without excuse. --threads has threads over one mapping
- * and nobody killed: for ThreadSanitizer, which sees one mapping of one process
- * only.
+ * It goes on in any case until somebody was killed and something read was
+ * judged: without, it would have shown nothing. --kills ends it after so many
+ * deaths; --operations goes on until there were so many, however slow the
+ * machine is. --round begins with the streams of that round: of a failure, give
+ * its seed and its round. --roomy has few keys, small values and no
+ * invalidation, and more memory than a round's workers could take to their
+ * graves: then nothing may be evicted, and an acknowledged value that is gone
+ * is a violation without excuse. --threads has threads over one mapping and
+ * nobody killed: for ThreadSanitizer, which sees one mapping of one process
+ * only. --mistaken is for a library with a mistake in it: then a violation is
+ * success, and nothing else is.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -51,6 +54,7 @@ struct plan {
 	struct larder_create_options create;
 	double seconds, round_seconds;
 	uint64_t kills, operations, first_round;
+	bool mistaken;
 };
 
 /* Everything that may be asked for, or the exit status. */
@@ -67,6 +71,7 @@ static int read_options(int argc, char **argv, struct plan *p)
 		{"fenced", no_argument, NULL, 'f'},
 		{"threads", no_argument, NULL, 't'},
 		{"roomy", no_argument, NULL, 'y'},
+		{"mistaken", no_argument, NULL, 'x'},
 		{NULL, 0, NULL, 0}};
 	uint64_t megabytes = 0;
 	int c;
@@ -103,6 +108,9 @@ static int read_options(int argc, char **argv, struct plan *p)
 			break;
 		case 'y':
 			board->roomy = 1;
+			break;
+		case 'x':
+			p->mistaken = true;
 			break;
 		default:
 			return 2;
@@ -305,6 +313,11 @@ static void report(const struct toll *toll, const struct verdict *v,
 	       (unsigned long long)load_relaxed(&board->n_violations));
 }
 
+static bool showed_something(const struct toll *toll, const struct verdict *v)
+{
+	return v->reads && (toll->kills || board->threads);
+}
+
 int main(int argc, char **argv)
 {
 	struct plan p = {
@@ -344,12 +357,12 @@ int main(int argc, char **argv)
 	do {
 		fetch_add_relaxed(&board->round, 1);
 		storm_round(&p, end_ns, &toll, &verdict, &leaked);
-	} while (
-		(larder_clock_ns() < end_ns || n_operations() < p.operations) &&
-		toll.kills < p.kills && !load_relaxed(&board->n_violations));
+	} while ((larder_clock_ns() < end_ns || n_operations() < p.operations ||
+		  !showed_something(&toll, &verdict)) &&
+		 toll.kills < p.kills && !load_relaxed(&board->n_violations));
 	judge_costs();
 	report(&toll, &verdict, leaked);
 	actor_end(&survivor);
 	larder_close(cache);
-	return load_relaxed(&board->n_violations) ? 1 : 0;
+	return (load_relaxed(&board->n_violations) != 0) == p.mistaken ? 0 : 1;
 }
