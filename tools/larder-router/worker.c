@@ -486,12 +486,14 @@ static bool keep_house(struct worker *w, uint64_t now)
 	return stale || left;
 }
 
+/* Until we are told to stop, and what was sent before is answered. It may lie
+ * unread in its socket then, so the last pass is a whole one. */
 static void loop(struct worker *w, int epoll, pid_t master)
 {
 	uint64_t stop_at = 0, now = clock_ms(), looked_ms = 0;
-	bool quiesced = false;
+	bool quiesced = false, looked_again = false;
 
-	while (!stop || (w->n_open && now < stop_at)) {
+	while (!looked_again || (w->n_open && now < stop_at)) {
 		struct epoll_event events[4];
 		MHD_UNSIGNED_LONG_LONG timeout;
 		bool busy = keep_house(w, now);
@@ -502,6 +504,8 @@ static void loop(struct worker *w, int epoll, pid_t master)
 			wait = (int)timeout;
 		if (w->waiting && wait > LOOK_MS)
 			wait = LOOK_MS;
+		if (quiesced && !w->n_open)
+			wait = 0;
 		epoll_wait(epoll, events, 4, wait);
 		now = clock_ms();
 		if (now != atomic_load(&w->beat->beat_ms))
@@ -515,6 +519,7 @@ static void loop(struct worker *w, int epoll, pid_t master)
 			if (getppid() != master)
 				stop = 1; /* nobody is left to replace us */
 		}
+		looked_again = quiesced;
 		if (stop && !quiesced) {
 			MHD_quiesce_daemon(w->daemon);
 			quiesced = true;
