@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -387,9 +388,15 @@ def connections_are_limited_and_come_back():
         held = []
         for _ in range(40):
             c = socket.socket(socket.AF_UNIX)
+            c.settimeout(20)
             c.connect(s.socket)
+            c.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             held.append(c)
-        for c in held:
+        # They are taken in the order in which they came.
+        for k, c in enumerate(held):
+            assert c.recv(4096).startswith(b"HTTP/1.1 200"), k
+            ready = select.select(held[k + 8:], [], [], 0.01)[0]
+            assert not ready, f"more than 8 were served, at the {k}th"
             c.close()
         until(lambda: answers(s), "the server does not come back")
 
