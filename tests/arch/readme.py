@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The front page tells the truth: its C example compiles, runs and prints what
-it says, and the files and commands it names are there."""
+it says, and the files and commands it names are there. So do the pages of the
+tests and of the bench: suites, programs, cases and mistakes in their tables are
+those of the sources."""
 
 import os
 import re
@@ -51,6 +53,60 @@ def run_example(house, source):
                              f"was expected: {ended.stdout}")
 
 
+def check_names(house, page, text):
+    """Files of this project; programs that a build makes, by their sources."""
+    for name in re.findall(r"`((?:\./)?(?:tools|lib|tests|bench|include)/"
+                           r"[\w./-]+)`", text):
+        if not (house.root / name).exists():
+            house.breach(page, 1, f"it names {name}, which is not there")
+    builds = "\n".join(house.read(n) for n in house.files(".build"))
+    code = " ".join("".join(span) for span in re.findall(
+        r"`([^`\n]+)`|^ {4}(.+)", text, re.M))
+    for name in re.findall(r"\b(?:larder|crash|fuzz|unit|process)-[a-z-]+|"
+                           r"\b[a-z]+-storm\b", code):
+        # Many a name is put together of a suite's and the source's.
+        last = name.split("-")[-1] if name.startswith(
+            ("fuzz-", "unit-", "process-")) else name
+        if not re.search(rf"'({name}|{last}|{last}\.c)'", builds):
+            house.breach(page, 1, f"no build makes {name}")
+
+
+def sources(house, *under):
+    return "\n".join(house.read(n) for n in house.files(
+        ".c", ".py", under=under))
+
+
+def check_tests_page(house):
+    page = "tests/README.md"
+    text = house.read(page)
+    check_names(house, page, text)
+    suites = set(re.findall(r"suite: \[?'(\w+)'", "\n".join(
+        house.read(n) for n in house.files(".build", under=("tests/",)))))
+    told = set(re.findall(r"^\| `(\w+)` \| .* \| .*\|$",
+                          text.split("Printed by")[0], re.M))
+    for suite in suites ^ told:
+        house.breach(page, 1, f"suite {suite}: " + (
+            "it has no row" if suite in suites else "no test is of it"))
+    pairs = re.findall(r"`(\w+)`: ((?:`\w+`(?:, )?)+)", text)
+    for program, cases in pairs:
+        code = sources(house, f"tests/environment/{program}.")
+        for case in re.findall(r"`(\w+)`", cases):
+            if not re.search(rf"\b{case}\b", code):
+                house.breach(page, 1, f"{program} has no case {case}")
+    told = {name: said.replace("\\|", "|") for name, said in re.findall(
+        r"^\| `([A-Z_]+)` \| (.*) \|$", text, re.M)}
+    there = {}
+    for name, mode, scenario, script in re.findall(
+            r'CAUGHT\((\w+), "(\w+)",\s*"([^"]+)",\s*(?:NULL|"([^"]+)")\)',
+            house.read("tests/crash/mutants.c")):
+        there[name] = f"{mode}: {scenario}" + (f"; {script}" if script else "")
+    for name in sorted(told.keys() | there.keys()):
+        if told.get(name) != there.get(name):
+            house.breach(page, 1, f"{name}: it says '{told.get(name)}', and "
+                         f"mutants.c '{there.get(name)}'")
+    return len(suites) + len(pairs) + len(there)
+
+
 def main():
     house = House(sys.argv)
     text = house.read("README.md")
@@ -71,11 +127,9 @@ def main():
         if not (house.root / link).exists():
             house.breach("README.md", 1, f"it points to {link}, which is not "
                          f"there")
-    for name in re.findall(r"`((?:\./)?(?:tools|lib|tests|bench|include)/"
-                           r"[\w./-]+)`", text):
-        if not (house.root / name).exists():
-            house.breach("README.md", 1, f"it names {name}, which is not there")
-    house.close(1 + len(links))
+    check_names(house, "README.md", text)
+    check_names(house, "bench/README.md", house.read("bench/README.md"))
+    house.close(1 + len(links) + check_tests_page(house))
 
 
 main()
