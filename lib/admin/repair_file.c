@@ -16,31 +16,11 @@
  * to be one of these options. */
 enum { MOST_DIFFERENCES = 8 };
 
-static struct larder_create_options options_of(const struct superblock *sb)
-{
-	return (struct larder_create_options){
-		.size_of = sizeof(struct larder_create_options),
-		.bytes = sb->bytes,
-		.n_slots = sb->n_slots,
-		.policy = sb->policy,
-		.max_entries = sb->max_entries,
-		.entry_hint = sb->entry_hint,
-		.ttl_ms = sb->ttl_ms,
-		.pattern_ms = sb->pattern_ms,
-	};
-}
-
 /* What no plan knows. */
 static void keep_identity(struct superblock *plan, const struct superblock *sb)
 {
+	larder_layout_adopt(plan, sb);
 	store_relaxed(&plan->ready, 1);
-	memcpy(plan->id, sb->id, sizeof plan->id);
-	memcpy(plan->boot_id, sb->boot_id, sizeof plan->boot_id);
-	memcpy(plan->secret, sb->secret, sizeof plan->secret);
-	plan->time_namespace = sb->time_namespace;
-	plan->created_ms = sb->created_ms;
-	plan->created_unix_ms = sb->created_unix_ms;
-	plan->creator_pid = sb->creator_pid;
 	/* Fences that nobody needed cost time, missing ones cost data. */
 	plan->fenced = sb->fenced != 0;
 }
@@ -63,8 +43,9 @@ enum { CANDIDATES = 6 };
 static struct larder_create_options candidate(const struct superblock *sb,
 					      uint64_t n_file, unsigned k)
 {
-	struct larder_create_options o = options_of(sb);
+	struct larder_create_options o;
 
+	larder_layout_options(sb, &o);
 	switch (k) {
 	case 1:
 		o.bytes = n_file;

@@ -170,10 +170,11 @@ int larder_layout_plan(const struct larder_create_options *o,
 	return p->n_pages >= MIN_PAGES / 4 ? 0 : -EINVAL;
 }
 
-int larder_layout_validate(const struct superblock *sb, uint64_t n_file)
+void larder_layout_options(const struct superblock *sb,
+			   struct larder_create_options *options)
 {
-	const struct larder_create_options options = {
-		.size_of = sizeof options,
+	*options = (struct larder_create_options){
+		.size_of = sizeof *options,
 		.bytes = sb->bytes,
 		.n_slots = sb->n_slots,
 		.policy = sb->policy,
@@ -182,6 +183,24 @@ int larder_layout_validate(const struct superblock *sb, uint64_t n_file)
 		.ttl_ms = sb->ttl_ms,
 		.pattern_ms = sb->pattern_ms,
 	};
+}
+
+void larder_layout_adopt(struct superblock *plan, const struct superblock *sb)
+{
+	plan->ready = sb->ready;
+	memcpy(plan->id, sb->id, sizeof plan->id);
+	memcpy(plan->boot_id, sb->boot_id, sizeof plan->boot_id);
+	memcpy(plan->secret, sb->secret, sizeof plan->secret);
+	plan->time_namespace = sb->time_namespace;
+	plan->created_ms = sb->created_ms;
+	plan->created_unix_ms = sb->created_unix_ms;
+	plan->creator_pid = sb->creator_pid;
+	plan->fenced = sb->fenced;
+}
+
+int larder_layout_validate(const struct superblock *sb, uint64_t n_file)
+{
+	struct larder_create_options options;
 	struct superblock plan;
 
 	if (sb->magic != SEGMENT_MAGIC)
@@ -192,21 +211,11 @@ int larder_layout_validate(const struct superblock *sb, uint64_t n_file)
 		return LARDER_ERR_VERSION;
 	if (sb->fingerprint != larder_layout_fingerprint())
 		return LARDER_ERR_FINGERPRINT;
+	larder_layout_options(sb, &options);
 	if (larder_layout_plan(&options, &plan) || sb->n_slots == 0 ||
 	    sb->fenced > 1)
 		return LARDER_ERR_DAMAGED;
-
-	/* Identity, times, secret and mode are the creator's; the rest follows
-	 * from the options. */
-	plan.ready = sb->ready;
-	memcpy(plan.id, sb->id, sizeof plan.id);
-	memcpy(plan.boot_id, sb->boot_id, sizeof plan.boot_id);
-	memcpy(plan.secret, sb->secret, sizeof plan.secret);
-	plan.time_namespace = sb->time_namespace;
-	plan.created_ms = sb->created_ms;
-	plan.created_unix_ms = sb->created_unix_ms;
-	plan.creator_pid = sb->creator_pid;
-	plan.fenced = sb->fenced;
+	larder_layout_adopt(&plan, sb);
 	if (memcmp(&plan, sb, sizeof plan))
 		return LARDER_ERR_DAMAGED;
 	return n_file < sb->bytes ? LARDER_ERR_TRUNCATED : 0;

@@ -409,6 +409,14 @@ struct larder_create_options;
 int larder_layout_plan(const struct larder_create_options *options,
 		       struct superblock *plan);
 
+/* The options that a superblock holds. */
+void larder_layout_options(const struct superblock *sb,
+			   struct larder_create_options *options);
+
+/* Take over what no plan knows: identity, times, secret and mode, which are the
+ * creator's. The rest follows from the options. */
+void larder_layout_adopt(struct superblock *plan, const struct superblock *sb);
+
 /* 0, or why a superblock read from a file cannot be used. @n_file bytes are
  * there. The plan for its options must give the very same numbers. */
 int larder_layout_validate(const struct superblock *sb, uint64_t n_file);
