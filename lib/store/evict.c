@@ -255,7 +255,7 @@ struct candidate {
 	enum evict_reason reason;
 };
 
-enum met { MET_ENTRY, MET_NOTHING, MET_EXPELLED };
+enum met { MET_ENTRY, MET_NOTHING, MET_EXPELLED, MET_END };
 
 static enum met meet(struct worker *w, uint32_t unit, unsigned class,
 		     struct candidate *c)
@@ -345,39 +345,58 @@ struct leased {
 	uint32_t n;
 };
 
+/* One of the two parts of a class: its marks, and the hand that goes over them.
+ */
+struct part {
+	atomic_u64 *bits, *n, *hand;
+};
+
+/* One step of a hand: MET_ENTRY if it met one that may go, MET_END if no mark
+ * is left. Pinned, not always in the same section afterwards. */
+static enum met meet_next(struct worker *w, unsigned class,
+			  const struct part *part, const struct leased *leased,
+			  uint32_t *unit, struct candidate *c)
+{
+	enum met met;
+
+	*unit = next_marked(w->s, class, part->bits,
+			    (uint32_t)load_relaxed(part->hand));
+	if (!*unit)
+		return MET_END;
+	store_relaxed(part->hand, *unit + 1);
+	count(w, COUNTER_HAND_VISITS, 1);
+	met = meet(w, *unit, class, c);
+	if (met == MET_EXPELLED) {
+		larder_unpin(w);
+		larder_pin(w);
+	} else if (met == MET_NOTHING) {
+		forget_mark(w, part->bits, part->n, *unit);
+	} else if (unlikely(leased->n) && !c->doomed &&
+		   larder_hazard_has(leased->units, leased->n, *unit)) {
+		return MET_NOTHING;
+	}
+	return met;
+}
+
 /* The probation hand: 1 if an entry was evicted, 0 if none is there. */
 static int sweep_probation(struct worker *w, unsigned class,
 			   const struct leased *leased)
 {
 	struct segment *s = w->s;
 	struct pool *pool = &s->pools[class];
+	const struct part part = {s->probation_bits, &pool->n_probation,
+				  &pool->hand_probation};
 	uint64_t limit = load_relaxed(&pool->n_probation) + 64;
 
 	for (uint64_t visits = 0; visits < limit; visits++) {
 		struct candidate c;
 		uint64_t since = load_relaxed(&pool->since);
-		uint32_t unit = next_marked(
-			s, class, s->probation_bits,
-			(uint32_t)load_relaxed(&pool->hand_probation));
+		uint32_t unit;
+		enum met met = meet_next(w, class, &part, leased, &unit, &c);
 
-		if (!unit)
+		if (met == MET_END)
 			break;
-		store_relaxed(&pool->hand_probation, unit + 1);
-		count(w, COUNTER_HAND_VISITS, 1);
-		switch (meet(w, unit, class, &c)) {
-		case MET_EXPELLED:
-			larder_unpin(w);
-			larder_pin(w);
-			continue;
-		case MET_NOTHING:
-			forget_mark(w, s->probation_bits, &pool->n_probation,
-				    unit);
-			continue;
-		case MET_ENTRY:
-			break;
-		}
-		if (unlikely(leased->n) && !c.doomed &&
-		    larder_hazard_has(leased->units, leased->n, unit))
+		if (met != MET_ENTRY)
 			continue;
 		if (!c.doomed && (reference_get(c.g, (unsigned)c.slot) >=
 					  PROMOTE_REFERENCES ||
@@ -409,33 +428,20 @@ static int sweep_main(struct worker *w, unsigned class,
 {
 	struct segment *s = w->s;
 	struct pool *pool = &s->pools[class];
+	const struct part part = {s->main_bits, &pool->n_main,
+				  &pool->hand_main};
 	uint64_t limit = load_relaxed(&pool->n_main) * (REFERENCE_CAP + 1) + 64;
 	unsigned spared = 0;
 
 	for (uint64_t visits = 0; visits < limit; visits++) {
 		struct candidate c;
 		unsigned references;
-		uint32_t unit =
-			next_marked(s, class, s->main_bits,
-				    (uint32_t)load_relaxed(&pool->hand_main));
+		uint32_t unit;
+		enum met met = meet_next(w, class, &part, leased, &unit, &c);
 
-		if (!unit)
+		if (met == MET_END)
 			break;
-		store_relaxed(&pool->hand_main, unit + 1);
-		count(w, COUNTER_HAND_VISITS, 1);
-		switch (meet(w, unit, class, &c)) {
-		case MET_EXPELLED:
-			larder_unpin(w);
-			larder_pin(w);
-			continue;
-		case MET_NOTHING:
-			forget_mark(w, s->main_bits, &pool->n_main, unit);
-			continue;
-		case MET_ENTRY:
-			break;
-		}
-		if (unlikely(leased->n) && !c.doomed &&
-		    larder_hazard_has(leased->units, leased->n, unit))
+		if (met != MET_ENTRY)
 			continue;
 		references = reference_get(c.g, (unsigned)c.slot);
 		if (!c.doomed && references &&
