@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sequences of operations on a segment of 1 MiB, beside a model: an entry may
- * always be absent (evicted, expired, forgotten early), unless it has KEEP; but
- * what is there is what was stored last, nothing that was removed or
- * invalidated comes back, and a lease keeps its bytes. Afterwards the segment
- * is closed, checked, and what a copy of it holds is compared too.
+ * be absent where something was evicted or invalidated since it was stored,
+ * unless it has KEEP; but what is there is what was stored last, nothing that
+ * was removed or invalidated comes back, and a lease keeps its bytes.
+ * Afterwards the segment is closed, checked, and what a copy of it holds is
+ * compared too.
  */
 #include "fuzz/operations.h"
 
@@ -48,6 +49,34 @@ static const char *key_of(unsigned k, size_t *n)
 	return key;
 }
 
+static uint64_t n_evicted(struct larder *h)
+{
+	uint64_t counters[64], n = 0;
+
+	larder_counters(h, counters, 64);
+	for (size_t i = 0; i < larder_n_counters() && i < 64; i++)
+		if (strstr(larder_counter_name(i), "evict"))
+			n += counters[i];
+	return n;
+}
+
+/* As long as this stays as it is, whatever is there stays there. */
+static uint64_t n_lost(const struct state *st)
+{
+	return n_evicted(st->h) + st->n_invalidations;
+}
+
+/* An entry may be gone, and is until it is put again. */
+static void absent(struct state *st, unsigned k)
+{
+	struct model *m = &st->model[k];
+
+	promise(!m->there || !m->keep, "what is kept stays");
+	promise(!m->there || st->copied || m->n_lost != n_lost(st),
+		"nothing is lost but to evictions and invalidations");
+	m->there = false;
+}
+
 static void see(struct state *st, unsigned k)
 {
 	struct model *m = &st->model[k];
@@ -56,8 +85,7 @@ static void see(struct state *st, unsigned k)
 	int result = larder_get(st->h, key, n_key, got, sizeof got, &n);
 
 	if (result == LARDER_MISS) {
-		promise(!m->there || !m->keep, "what is kept stays");
-		m->there = false; /* until it is put again */
+		absent(st, k);
 		return;
 	}
 	promise(result == LARDER_OK, "get gives a hit or a miss");
@@ -70,6 +98,7 @@ static void stored(struct state *st, unsigned k, const struct model *new)
 {
 	st->model[k] = *new;
 	st->model[k].there = true;
+	st->model[k].n_lost = n_lost(st);
 	for (unsigned i = 0; i < FILLS; i++)
 		if (st->fill[i].open && st->fill[i].key == k)
 			st->fill[i].put_since = true;
@@ -130,18 +159,6 @@ static bool no_room(int result)
 	return result == LARDER_NO_SPACE || result == LARDER_KEEP_LIMIT;
 }
 
-/* A store may evict the very key it is about, to make room for itself. */
-static uint64_t n_evicted(struct larder *h)
-{
-	uint64_t counters[64], n = 0;
-
-	larder_counters(h, counters, 64);
-	for (size_t i = 0; i < larder_n_counters() && i < 64; i++)
-		if (strstr(larder_counter_name(i), "evict"))
-			n += counters[i];
-	return n;
-}
-
 static void store(struct state *st, struct input *in, unsigned k, uint8_t mode)
 {
 	struct model *m = &st->model[k];
@@ -154,6 +171,8 @@ static void store(struct state *st, struct input *in, unsigned k, uint8_t mode)
 
 	wish(in, &w);
 	see(st, k);
+	/* A store may evict the very key it is about, to make room for itself.
+	 */
 	was_evicted = n_evicted(st->h);
 	if (m->there) {
 		result = larder_get_info(st->h, key, n_key, NULL, 0, &info);
@@ -258,8 +277,7 @@ static void lease(struct state *st, unsigned k, unsigned i)
 	}
 	result = larder_lease(st->h, key, n_key, &l->view);
 	if (result == LARDER_MISS) {
-		promise(!st->model[k].keep, "what is kept stays");
-		st->model[k].there = false;
+		absent(st, k);
 		return;
 	}
 	if (result == LARDER_LEASE_LIMIT)
@@ -375,6 +393,7 @@ static void invalidate(struct state *st, uint8_t how, unsigned k)
 		break;
 	}
 	promise(result == LARDER_OK, "an invalidation is done");
+	st->n_invalidations++;
 	for (unsigned i = 0; i < KEYS; i++) {
 		unsigned tags = how / 4 % 5 == 0   ? 1u << which
 				: how / 4 % 5 == 2 ? 3u
@@ -561,6 +580,7 @@ static void close_and_check(struct state *st, bool settle, bool copy)
 		promise(larder_create_fd(&o, &fd) == 0, "create");
 		promise(larder_open_fd(fd, NULL, &st->h) == 0, "open");
 		close(fd);
+		st->copied = true;
 		error = larder_copy(in, st->h, &n_copied, &n_skipped);
 		promise(error == 0 || error == LARDER_NO_SPACE, "copy");
 		for (unsigned k = 0; k < KEYS; k++) {

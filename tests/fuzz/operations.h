@@ -16,6 +16,8 @@ enum { VALUE_MOST = 256 * 520 };
 struct model {
 	bool there; /* false: must be a miss */
 	bool keep;  /* and true: must be a hit */
+	/* n_lost() when it was stored: must be a hit while that is the same */
+	uint64_t n_lost;
 	bool counter;
 	uint8_t letter; /* the value's first byte */
 	unsigned tags;	/* a bit each */
@@ -43,6 +45,8 @@ struct state {
 	struct held lease[LEASES];
 	struct filling fill[FILLS];
 	uint8_t region[REGIONS]; /* each of its bytes */
+	uint64_t n_invalidations;
+	bool copied; /* h is a copy's: it need not hold all */
 };
 
 #endif
