@@ -145,7 +145,7 @@ def the_same_bytes_are_given_to_others():
     if shutil.which("memcached"):
         systems += ",memcached,memcached-pipelined"
     else:
-        print("SKIP memcached is not installed")
+        print("SKIP memcached: it is not installed")
     keys = keys_of(15, 20000, 12000)
     sized = "".join(f"{i} {k} {2000 + k % 7 * 1000}\n"
                     for i, k in enumerate(keys))
@@ -300,7 +300,9 @@ def published_traces_are_read():
     if not folder:
         print("SKIP published: LARDER_TRACES names no folder")
         return
-    for path in sorted(Path(folder).rglob("*.trace.*")):
+    paths = sorted(Path(folder).rglob("*.trace.*"))
+    assert paths, f"no trace is in {folder}"
+    for path in paths:
         c = figures("trace", path, "--sizes", "1%")["cells"][0]
         assert c["miss_ratio"]["belady"] <= c["miss_ratio"]["larder"] <= 1
 
