@@ -11,6 +11,27 @@
 #include "format.h"
 #include "json.h"
 
+struct table *show_list(const char *name, const struct table_column *columns)
+{
+	if (!cli.json)
+		return table_new(columns);
+	json_begin(NULL);
+	json_begin_list(name);
+	return NULL;
+}
+
+int show_list_end(struct larder_inspector *in, struct table *t)
+{
+	larder_inspect_close(in);
+	if (t) {
+		table_end(t);
+	} else {
+		json_end_list();
+		json_end();
+	}
+	return CLI_FINE;
+}
+
 /* One number in either form. */
 static void number(struct table *t, const char *json, const char *text,
 		   uint64_t n)

@@ -23,6 +23,11 @@ void sample_drop(struct sample *sample);
 void show_stat(const char *path, const struct sample *now,
 	       const struct sample *before);
 
+/* A verb that lists one kind of thing: the document or table it goes into, NULL
+ * if that is JSON; and its end, and the inspector's. */
+struct table *show_list(const char *name, const struct table_column *columns);
+int show_list_end(struct larder_inspector *in, struct table *t);
+
 /* hits / (hits + misses); 0 if there was neither. */
 double hit_ratio(const uint64_t *counters);
 

@@ -5,7 +5,7 @@
 
 #include "cli.h"
 #include "json.h"
-#include "table.h"
+#include "show.h"
 
 static void print_json(const struct larder_class_info *c, uint64_t object)
 {
@@ -78,19 +78,14 @@ int cli_classes_run(const struct cli_verb *verb, int argc, char **argv)
 	struct larder_segment_info info = {.size_of = sizeof info};
 	struct larder_class_info c = {.size_of = sizeof c};
 	struct larder_inspector *in;
-	struct table *t = NULL;
+	struct table *t;
 	int status;
 
 	in = cli_inspect(verb, arguments[0], &status);
 	if (!in)
 		return status;
 	larder_inspect_info(in, &info);
-	if (cli.json) {
-		json_begin(NULL);
-		json_begin_list("classes");
-	} else {
-		t = table_new(columns);
-	}
+	t = show_list("classes", columns);
 	for (uint32_t i = 0; larder_inspect_class(in, i, &c) == 0; i++) {
 		uint64_t used = c.object_bytes ? c.n_live * c.object_bytes
 					       : c.n_pages * info.page_bytes;
@@ -104,12 +99,5 @@ int cli_classes_run(const struct cli_verb *verb, int argc, char **argv)
 		else
 			print_row(t, &c, used);
 	}
-	larder_inspect_close(in);
-	if (cli.json) {
-		json_end_list();
-		json_end();
-	} else {
-		table_end(t);
-	}
-	return CLI_FINE;
+	return show_list_end(in, t);
 }

@@ -5,7 +5,7 @@
 
 #include "cli.h"
 #include "json.h"
-#include "table.h"
+#include "show.h"
 
 static void print_row(struct table *t, const struct larder_flight_info *f)
 {
@@ -37,19 +37,14 @@ int cli_flights_run(const struct cli_verb *verb, int argc, char **argv)
 	char **arguments = cli_parse(verb, NULL, argc, argv, 1, 1);
 	struct larder_flight_info f = {.size_of = sizeof f};
 	struct larder_inspector *in;
-	struct table *t = NULL;
+	struct table *t;
 	uint64_t cursor = 0;
 	int status;
 
 	in = cli_inspect(verb, arguments[0], &status);
 	if (!in)
 		return status;
-	if (cli.json) {
-		json_begin(NULL);
-		json_begin_list("flights");
-	} else {
-		t = table_new(columns);
-	}
+	t = show_list("flights", columns);
 	while (larder_inspect_flight(in, &cursor, &f) == 0) {
 		char hash[32];
 
@@ -68,12 +63,5 @@ int cli_flights_run(const struct cli_verb *verb, int argc, char **argv)
 		json_number("token_stamp", f.token_stamp);
 		json_end();
 	}
-	larder_inspect_close(in);
-	if (cli.json) {
-		json_end_list();
-		json_end();
-	} else {
-		table_end(t);
-	}
-	return CLI_FINE;
+	return show_list_end(in, t);
 }

@@ -7,7 +7,7 @@
 #include "cli.h"
 #include "format.h"
 #include "json.h"
-#include "table.h"
+#include "show.h"
 
 static const char *match_name(uint32_t match)
 {
@@ -28,19 +28,14 @@ int cli_patterns_run(const struct cli_verb *verb, int argc, char **argv)
 	char **arguments = cli_parse(verb, NULL, argc, argv, 1, 1);
 	struct larder_pattern_info p = {.size_of = sizeof p};
 	struct larder_inspector *in;
-	struct table *t = NULL;
+	struct table *t;
 	uint64_t cursor = 0;
 	int status;
 
 	in = cli_inspect(verb, arguments[0], &status);
 	if (!in)
 		return status;
-	if (cli.json) {
-		json_begin(NULL);
-		json_begin_list("patterns");
-	} else {
-		t = table_new(columns);
-	}
+	t = show_list("patterns", columns);
 	while (larder_inspect_pattern(in, &cursor, &p) == 0) {
 		char *text = format_escape(p.text, p.n_text), number[32];
 
@@ -61,12 +56,5 @@ int cli_patterns_run(const struct cli_verb *verb, int argc, char **argv)
 		}
 		free(text);
 	}
-	larder_inspect_close(in);
-	if (cli.json) {
-		json_end_list();
-		json_end();
-	} else {
-		table_end(t);
-	}
-	return CLI_FINE;
+	return show_list_end(in, t);
 }

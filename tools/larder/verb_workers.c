@@ -89,18 +89,13 @@ int cli_workers_run(const struct cli_verb *verb, int argc, char **argv)
 	char **arguments = cli_parse(verb, options, argc, argv, 1, 1);
 	struct larder_worker_info w = {.size_of = sizeof w};
 	struct larder_inspector *in;
-	struct table *t = NULL;
+	struct table *t;
 	int status;
 
 	in = cli_inspect(verb, arguments[0], &status);
 	if (!in)
 		return status;
-	if (cli.json) {
-		json_begin(NULL);
-		json_begin_list("workers");
-	} else {
-		t = table_new(columns);
-	}
+	t = show_list("workers", columns);
 	for (uint32_t i = 0; larder_inspect_worker(in, i, &w) == 0; i++) {
 		uint64_t *counters;
 
@@ -113,12 +108,5 @@ int cli_workers_run(const struct cli_verb *verb, int argc, char **argv)
 			print_row(t, &w, counters);
 		free(counters);
 	}
-	larder_inspect_close(in);
-	if (cli.json) {
-		json_end_list();
-		json_end();
-	} else {
-		table_end(t);
-	}
-	return CLI_FINE;
+	return show_list_end(in, t);
 }

@@ -3,9 +3,11 @@
 """Each verb of the admin tool does what its help says, in text and in JSON."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 from drive import equal, main, true
 
@@ -249,6 +251,20 @@ def usage_and_help(tool):
     true("larder" in tool.text("--version"), "version")
 
 
+def the_manual_knows_every_verb_and_option(tool):
+    manual = (Path(__file__).resolve().parents[3] / "tools" / "larder" /
+              "larder.1").read_text()
+    n = 0
+    for verb in re.findall(r"^  ([a-z]+) ", tool.text("--help"), re.M):
+        true(re.search(rf"^\.It Cm {verb}\b", manual, re.M), f"larder {verb}")
+        for option in re.findall(r"^  --([a-z-]+)", tool.text(verb, "--help"),
+                                 re.M):
+            true(re.search(rf"Fl -{option}(?![a-z-])", manual),
+                 f"larder {verb} --{option}")
+            n += 1
+    true(n > 80, "options were looked for")
+
+
 def bare_names(tool):
     name = f"test-{os.getpid()}"
     path = tool.json("create", name, "--size", "1M")["segment"]
@@ -289,5 +305,6 @@ def full_output(tool):
 
 
 main([store_and_read_back, info_of_an_entry, statistics, listing,
-      invalidation, creation, copying, export, usage_and_help, bare_names,
+      invalidation, creation, copying, export, usage_and_help,
+      the_manual_knows_every_verb_and_option, bare_names,
       doctor, full_output])
