@@ -64,7 +64,7 @@ static void one(const char *mode, unsigned n, const struct scenario *sc,
 unsigned long try_named(const char *mode, unsigned n, const char *only,
 			const char *script)
 {
-	unsigned long before = total.scenarios;
+	unsigned long before = total.scenarios, stalls = total.stalls;
 
 	if (!strcmp(mode, "pairs"))
 		try_pairs(only, n ? n : 1);
@@ -77,7 +77,8 @@ unsigned long try_named(const char *mode, unsigned n, const char *only,
 				continue;
 			one(mode, n, &sc, script);
 		}
-	if (total.scenarios == before)
+	if (total.scenarios == before ||
+	    (!strcmp(mode, "stall") && total.stalls == stalls))
 		failure(only ? only : mode, mode, 0, "there is none of it");
 	return total.failures;
 }

@@ -123,7 +123,10 @@ static int same_number(void)
 	while (atomic_load(&m->n_attached) < 2) {
 		for (int i = 0; i < 2; i++)
 			if (waitpid(gates[i], &bad, WNOHANG) > 0)
-				return NOT_ALLOWED;
+				return WIFEXITED(bad) && WEXITSTATUS(bad) ==
+								 NOT_ALLOWED
+					       ? NOT_ALLOWED
+					       : 1;
 		sleep_ms(1);
 	}
 	claim(m->pid[0] == 1 && m->pid[1] == 1,

@@ -257,7 +257,8 @@ static int stepped(int k, void *context)
 		return NOT_ALLOWED;
 	/* A child has a slot of its own to claim first. */
 	for (int i = 0; i < 2; i++)
-		calls[k].call();
+		if (calls[k].call())
+			return 1;
 	__asm__ volatile("int3" ::: "memory");
 	calls[k].call();
 	__asm__ volatile("int3" ::: "memory");
@@ -272,8 +273,12 @@ static int step(unsigned k, struct steps *s)
 	int status;
 
 	memset(s, 0, sizeof *s);
-	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
-		return NOT_ALLOWED;
+	if (waitpid(pid, &status, 0) != pid)
+		return 1;
+	if (!WIFSTOPPED(status))
+		return WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED
+			       ? NOT_ALLOWED
+			       : 1;
 	for (;;) {
 		long word;
 

@@ -6,6 +6,7 @@
  * or polling; leaders are killed, stopped, refused, or fail; fills nest. What
  * is counted is computations, not time: a hang is ended by the alarm.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -422,6 +423,19 @@ static void test_fork(void)
 	      "and the parent's goes on");
 }
 
+static unsigned n_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *entry;
+	unsigned n = 0;
+
+	need(d != NULL, "/proc/self/task");
+	while ((entry = readdir(d)))
+		n += entry->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
 int main(void)
 {
 	struct larder_create_options create = {.size_of = sizeof create,
@@ -441,7 +455,8 @@ int main(void)
 	test_timeout();
 	test_nested();
 	test_fork();
+	claim(n_threads() == 2, "the parent's watcher runs");
 	larder_close(h);
-	claim(true, "the handle closed with its watcher running");
+	claim(n_threads() == 1, "and ends when the handle is closed");
 	return n_failed() ? 1 : 0;
 }

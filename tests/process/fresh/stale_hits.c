@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stale-hits SECONDS [kill | hot]: no read that begins after an invalidation
- * returned is answered with what was computed before it.
+ * stale-hits SECONDS [kill | hot] [SEED]: no read that begins after an
+ * invalidation returned is answered with what was computed before it.
  *
  * Sixteen processes fill 1,000 keys of 50 tags each and invalidate tags, keys,
  * globs over both, and everything, at random. What values are computed from is
@@ -53,6 +53,8 @@ static struct board *board;
 static uint32_t n_workers = WORKERS, n_keys = KEYS, n_tags = TAGS;
 static uint32_t n_tags_of_key = TAGS_OF_KEY, n_values = VALUES;
 static bool hot;
+static uint64_t seed;
+static _Atomic uint32_t *n_born; /* workers so far, of all processes */
 
 static uint64_t random_of(uint64_t *state)
 {
@@ -305,12 +307,12 @@ static void act(int i, uint64_t *rng, struct change *c)
 static int worker(int i, void *context)
 {
 	static struct change c;
-	uint64_t rng = (uint64_t)(getpid() * 2654435761u) << 8 | 1;
-	struct timespec now;
+	/* Another stream for each that takes a killed one's place. */
+	uint64_t rng = (seed + atomic_fetch_add(n_born, 1)) *
+			       UINT64_C(0x9e3779b97f4a7c15) |
+		       1;
 
 	(void)context;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	rng ^= (uint64_t)now.tv_nsec << 20;
 	while (!atomic_load(&board->stop)) {
 		if (hot)
 			act_hot(i, &rng, &c);
@@ -372,7 +374,7 @@ int main(int argc, char **argv)
 					       .pattern_ms = 200};
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 5;
 	bool killing = argc > 2 && !strcmp(argv[2], "kill");
-	uint64_t rng = (uint64_t)time(NULL) * 2 + 1, n_kills = 0, n_stops = 0;
+	uint64_t rng, n_kills = 0, n_stops = 0;
 	struct timespec begin, now;
 	pid_t pids[WORKERS];
 	bool ended_well = true;
@@ -386,8 +388,11 @@ int main(int argc, char **argv)
 		n_values = 4;
 	}
 	alarm((unsigned)seconds + 200);
-	printf("seed %llu\n", (unsigned long long)rng);
+	seed = argc > 3 ? strtoull(argv[3], NULL, 10) : (uint64_t)time(NULL);
+	rng = seed * 2 + 1;
+	printf("seed %llu\n", (unsigned long long)seed);
 	board = shared(sizeof *board);
+	n_born = shared(sizeof *n_born);
 	h = segment(&create);
 	for (uint32_t i = 0; i < n_workers; i++)
 		pids[i] = spawn(worker, (int)i, NULL);

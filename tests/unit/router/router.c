@@ -99,13 +99,6 @@ Test(router, match_score_by_hand)
 	router_request_free(q);
 }
 
-Test(router, load_takes_its_share)
-{
-	/* 90 at a utilization of 0.6 and a weight of 0.3 is 73.8. */
-	cr_assert_float_eq(90 * (1 - router_default_weights.load * 0.6), 73.8,
-			   1e-9);
-}
-
 Test(router, greedy_ignores_capacity_optimal_does_not)
 {
 	int greedy[3], optimal[3];
