@@ -125,8 +125,6 @@ static inline void raise_stamp(struct worker *w, uint32_t unit, uint64_t now)
 		now = larder_fresh_now(w->s);
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return;
-	if (MUTANT(RESTAMP_LATE))
-		now = larder_fresh_now(w->s);
 	seen = load_relaxed(&e->flags_stamp);
 	if ((seen & STAMP_MASK) < now) {
 		store_release(&e->flags_stamp, (seen & ~STAMP_MASK) | now);
