@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -83,6 +84,17 @@ class Server:
         if "json" in kind:
             data = json.loads(data)
         return response, data
+
+    def connect_to(self, worker):
+        """A connection that this worker has accepted, and no other."""
+        others = [w for w in self.workers() if w != worker]
+        for other in others:
+            os.kill(other, signal.SIGSTOP)
+        connection = Connection(self.socket)
+        self.ask("GET", "/healthz", connection=connection)
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+        return connection
 
     def workers(self):
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
