@@ -153,6 +153,9 @@ def what_the_http_library_refuses_is_a_problem_too():
                 (post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
                 (post + "Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
                  400),
+                (post + "Content-Length: -2\r\n\r\n{}", 400),
+                (post + "Content-Length: 2 \t2\r\n\r\n{}", 400),
+                (post + f"Content-Length: {2**64}\r\n\r\n{{}}", 413),
                 (post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n"
                  "\r\n" + 2 * "2\r\n{}\r\n" + "0\r\n\r\n", 400)):
             c = socket.socket(socket.AF_UNIX)

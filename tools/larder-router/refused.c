@@ -10,8 +10,12 @@
  * Whatever this program queues itself has a content type and is let through.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "api.h"
 
@@ -40,6 +44,44 @@ static const char *title_of(unsigned status, const char **detail)
 	}
 }
 
+/* A Content-Length that is no number, or too large a one. */
+static bool has_bad_length(struct MHD_Connection *connection)
+{
+	const char *length = MHD_lookup_connection_value(
+		connection, MHD_HEADER_KIND, "Content-Length");
+
+	if (!length)
+		return false;
+	errno = 0;
+	strtoull(length, NULL, 10);
+	return errno || !*length || length[strspn(length, "0123456789")];
+}
+
+/*
+ * The library refuses a bad length while it still reads the headers, goes on
+ * where it was, and sends the head of its answer twice. So the answer is sent
+ * here, whole, before anything else of this request is; and as it then hears
+ * that there is none, it ends the connection.
+ */
+static void send_alone(struct MHD_Connection *connection, unsigned status,
+		       const char *title, const struct api_response *a)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char *text;
+	int n = asprintf(&text,
+			 "HTTP/1.1 %u %s\r\nConnection: close\r\n"
+			 "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+			 status, title, a->type, a->n_body, a->body);
+
+	if (n < 0)
+		return;
+	if (info)
+		send(info->connect_fd, text, (size_t)n,
+		     MSG_NOSIGNAL | MSG_DONTWAIT);
+	free(text);
+}
+
 __attribute__((visibility("default"))) enum MHD_Result
 MHD_queue_response(struct MHD_Connection *connection, unsigned status,
 		   struct MHD_Response *response)
@@ -59,6 +101,11 @@ MHD_queue_response(struct MHD_Connection *connection, unsigned status,
 	api_problem(&a, (int)status, title, detail, NULL);
 	if (!a.body)
 		return real(connection, status, response);
+	if (has_bad_length(connection)) {
+		send_alone(connection, status, title, &a);
+		free(a.body);
+		return MHD_NO;
+	}
 	problem = MHD_create_response_from_buffer(a.n_body, a.body,
 						  MHD_RESPMEM_MUST_FREE);
 	if (!problem) {
