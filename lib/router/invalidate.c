@@ -17,6 +17,9 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 	const json_t *tag = json_object_get(body, "tag");
 	const json_t *pattern = json_object_get(body, "pattern");
 	const json_t *all = json_object_get(body, "all"), *text;
+	size_t most = key   ? LARDER_KEY_MAX
+		      : tag ? LARDER_TAG_MAX
+			    : LARDER_PATTERN_MAX;
 	const json_t *dry_run = json_object_get(body, "dry_run");
 	bool dry = json_is_true(dry_run);
 	uint64_t entries = 0, sum = 0;
@@ -32,6 +35,12 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 		error = router_fail(e, 422, "",
 				    "one of \"key\", \"tag\", \"pattern\" (a "
 				    "string) or \"all\": true is wanted");
+	else if (text && json_string_length(text) > most)
+		error = router_fail(e, 422,
+				    key	  ? "/key"
+				    : tag ? "/tag"
+					  : "/pattern",
+				    "longer than %zu bytes", most);
 	else if (dry_run && !json_is_boolean(dry_run))
 		error = router_fail(e, 422, "/dry_run",
 				    "/dry_run: must be true or false");

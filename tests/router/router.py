@@ -176,6 +176,15 @@ def what_the_http_library_refuses_is_a_problem_too():
         assert asked and not any(asked.values()), asked
 
 
+def what_is_to_be_invalidated_has_a_length():
+    with Server(workers=1) as s:
+        for kind, most in (("key", 1024), ("tag", 255), ("pattern", 255)):
+            for length, status in ((most, 200), (most + 1, 422)):
+                r, a = s.ask("POST", "cache/invalidate", {kind: "x" * length})
+                assert r.status == status, (kind, length, a)
+            assert a["pointer"] == "/" + kind and str(most) in a["detail"], a
+
+
 def the_token_guards_changes_and_nothing_else():
     model = {"id": "new", "context_length": 8192}
     changes = [("PUT", "models/new", model), ("DELETE", "models/new", None),
@@ -517,6 +526,7 @@ TESTS = [a_question_is_a_miss_then_a_hit_everywhere,
          errors_are_problems_with_a_pointer,
          what_is_json_is_decided_as_another_parser_does,
          what_the_http_library_refuses_is_a_problem_too,
+         what_is_to_be_invalidated_has_a_length,
          the_token_guards_changes_and_nothing_else,
          reports_are_checked_whole_before_anything_changes,
          an_escaped_nul_makes_no_shorter_address, etags_guard_changes,
