@@ -24,8 +24,7 @@ static bool may_take(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct stat s;
-	bool serves;
-	int fd;
+	int fd, error;
 
 	if (lstat(path, &s))
 		return true;
@@ -35,14 +34,18 @@ static bool may_take(const char *path)
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-	/* Its backlog may be full. */
-	serves = fd >= 0 && (!connect(fd, (struct sockaddr *)&a, sizeof a) ||
-			     errno == EAGAIN);
+	error = fd >= 0 && !connect(fd, (struct sockaddr *)&a, sizeof a)
+			? 0
+			: errno;
 	if (fd >= 0)
 		close(fd);
-	if (serves)
-		say("unix:%s: a server listens there already", path);
-	return !serves;
+	if (error == ECONNREFUSED || error == ENOENT)
+		return true;
+	/* It listens, though its backlog may be full; or who could tell? */
+	say("unix:%s: %s", path,
+	    error && error != EAGAIN ? strerror(error)
+				     : "a server listens there already");
+	return false;
 }
 
 static int listen_unix(const char *path)
