@@ -4,8 +4,34 @@
  * dry run, what that would take.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "router/router.h"
+
+/* Results with more candidates than an entry has room for tags are tagged
+ * "wide" in the place of all their items: they go with each of them. */
+static bool names_items(const char *text)
+{
+	static const char *const begins[] = {"model:", "agent:", "inline/"};
+
+	for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+		if (!strncmp(text, begins[i], strlen(begins[i])))
+			return true;
+	return false;
+}
+
+static int preview(struct router *r, char kind, const char *text, size_t n_text,
+		   bool wide, uint64_t *n_entries, uint64_t *n_bytes)
+{
+	uint64_t entries = 0, bytes = 0;
+	int error = router_preview(r, kind, text, n_text, n_entries, n_bytes);
+
+	if (!error && wide)
+		error = router_preview(r, 't', "wide", 4, &entries, &bytes);
+	*n_entries += entries;
+	*n_bytes += bytes;
+	return error;
+}
 
 int router_invalidate(struct router *r, const void *bytes, size_t n,
 		      char **json, size_t *n_json, struct router_error *e)
@@ -21,7 +47,7 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 		      : tag ? LARDER_TAG_MAX
 			    : LARDER_PATTERN_MAX;
 	const json_t *dry_run = json_object_get(body, "dry_run");
-	bool dry = json_is_true(dry_run);
+	bool dry = json_is_true(dry_run), wide = false;
 	uint64_t entries = 0, sum = 0;
 	struct text t = {0};
 	int error = 0;
@@ -50,15 +76,17 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 				    "a class or an escape does not end");
 	else if (!r->cache)
 		error = router_fail(e, 422, "", "there is no cache");
+	if (!error && text && !key)
+		wide = names_items(json_string_value(text));
 	if (!error && dry)
-		error = router_preview(r,
-				       key	 ? 'k'
-				       : tag	 ? 't'
-				       : pattern ? 'm'
-						 : 'a',
-				       text ? json_string_value(text) : "",
-				       text ? json_string_length(text) : 0,
-				       &entries, &sum);
+		error = preview(r,
+				key	  ? 'k'
+				: tag	  ? 't'
+				: pattern ? 'm'
+					  : 'a',
+				text ? json_string_value(text) : "",
+				text ? json_string_length(text) : 0, wide,
+				&entries, &sum);
 	else if (!error && key)
 		error = larder_invalidate_key(r->cache, json_string_value(key),
 					      json_string_length(key));
@@ -71,6 +99,8 @@ int router_invalidate(struct router *r, const void *bytes, size_t n,
 			json_string_length(pattern), LARDER_MATCH_EITHER);
 	else if (!error)
 		error = larder_invalidate_all(r->cache);
+	if (!error && wide && !dry)
+		error = larder_invalidate_tag(r->cache, "wide", 4);
 	json_decref(body);
 	if (error)
 		return error;

@@ -127,13 +127,6 @@ def an_answer_is_found_under_no_other_load():
         ours, theirs = s.workers()
         over = threading.Event()
 
-        def connect_to(worker, other):
-            os.kill(other, signal.SIGSTOP)
-            c = Connection(s.socket)
-            s.ask("GET", "/healthz", connection=c)
-            os.kill(other, signal.SIGCONT)
-            return c
-
         def report(c):  # many in one piece, so that the worker is not idle
             chance = random.Random(5)
             while not over.is_set():
@@ -145,7 +138,7 @@ def an_answer_is_found_under_no_other_load():
                 while answers.count(b"HTTP/1.1 200") < len(many):
                     answers += c.sock.recv(1 << 16)
 
-        asking, reporting = connect_to(ours, theirs), connect_to(theirs, ours)
+        asking, reporting = s.connect_to(ours), s.connect_to(theirs)
         reporter = threading.Thread(target=report, args=(reporting,))
         reporter.start()
         for _ in range(2 * loads):
@@ -277,6 +270,19 @@ def more_candidates_than_tags_are_cached_and_invalidated():
         assert s.ask("PUT", "models/new", model)[0].status == 201
         r, _ = s.ask("POST", ASK, body)
         assert r.getheader("X-Larder").startswith("miss")
+        for kind, what, goes in (("tag", "model:new", True),
+                                 ("tag", "inline/agent:a7", True),
+                                 ("pattern", "model:n*", True),
+                                 ("pattern", "v1/greedy/*", False),
+                                 ("tag", "strategy:greedy", False)):
+            r, _ = s.ask("POST", ASK, body)
+            assert r.getheader("X-Larder") == "hit"
+            _, counted = s.ask("POST", "cache/invalidate",
+                               {kind: what, "dry_run": True})
+            assert counted["entries"] == goes, (what, counted)
+            s.ask("POST", "cache/invalidate", {kind: what})
+            r, _ = s.ask("POST", ASK, body)
+            assert r.getheader("X-Larder") == ("miss" if goes else "hit"), what
 
 
 def a_reload_invalidates_what_has_changed():
