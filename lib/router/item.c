@@ -90,7 +90,8 @@ static int take_count(struct parser *p, const struct piece *v, unsigned least,
 	if (v->kind != NUMBER || !(v->number >= least) || v->number > 1e15 ||
 	    v->number != (double)(uint64_t)v->number)
 		return router_parse_wrong(
-			p, AT_MEMBER, "must be a whole number of at least %u",
+			p, AT_MEMBER,
+			"must be a whole number from %u to 1000000000000000",
 			least);
 	*count = (uint64_t)v->number;
 	return 1;

@@ -204,12 +204,13 @@ static int check_whole(const json_t *item, const char *member,
 	double d = json_number_value(v);
 	char at[64];
 
-	if (!v || (json_is_number(v) && d == (double)(int64_t)d && d <= 1e9 &&
-		   d >= (may_be_below ? -1e9 : 0)))
+	if (!v || (json_is_number(v) && d <= 1e9 &&
+		   d >= (may_be_below ? -1e9 : 0) && d == (double)(int64_t)d))
 		return 0;
 	snprintf(at, sizeof at, "%s/%s", pointer, member);
-	return router_fail(e, 422, at, "%s: must be a whole number%s", at,
-			   may_be_below ? "" : " of at least 0");
+	return router_fail(e, 422, at,
+			   "%s: must be a whole number from %s to 1000000000",
+			   at, may_be_below ? "-1000000000" : "0");
 }
 
 const json_t *router_find_item(const struct router *r, const char *kind,
