@@ -23,7 +23,7 @@
 enum {
 	WAIT_MS = 100,
 	LOOK_MS = 4,
-	WARM_AT_ONCE = 4,
+	WARM_AT_ONCE = 1,
 	HEADER_ROOM = 65536,
 	WARM_SAY_MS = 1000,
 	HOT_SAVE_MS = 5000
@@ -513,9 +513,9 @@ static void loop(struct worker *w, int epoll, pid_t master)
 		if (w->waiting)
 			look_at_waiting(w);
 		MHD_run(w->daemon);
-		cut_off_the_slow(w, now);
 		if (now >= looked_ms + WAIT_MS) {
 			looked_ms = now;
+			cut_off_the_slow(w, now);
 			if (getppid() != master)
 				stop = 1; /* nobody is left to replace us */
 		}
