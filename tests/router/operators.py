@@ -251,13 +251,6 @@ def questions_are_answered_while_the_catalog_moves():
         ours, theirs = s.workers()
         over = threading.Event()
 
-        def connect_to(worker, other):
-            os.kill(other, signal.SIGSTOP)
-            c = Connection(s.socket)
-            s.ask("GET", "/healthz", connection=c)
-            os.kill(other, signal.SIGCONT)
-            return c
-
         def change(c):  # many in one piece, so that the worker is not idle
             number = 0
             while not over.is_set():
@@ -272,7 +265,7 @@ def questions_are_answered_while_the_catalog_moves():
                 while answers.count(b"HTTP/1.1 20") < 20:
                     answers += c.sock.recv(1 << 16)
 
-        asking, changing = connect_to(ours, theirs), connect_to(theirs, ours)
+        asking, changing = s.connect_to(ours), s.connect_to(theirs)
         changer = threading.Thread(target=change, args=(changing,))
         changer.start()
         answered = [s.ask("POST", ASK, {
@@ -327,6 +320,41 @@ def workers_that_are_killed_under_load_lose_no_count():
         # each of six connections may hold one, at each death.
         assert sum(answered) <= counted <= sum(answered) + 6 * kills, (
             sum(answered), counted)
+
+
+def a_stop_answers_those_who_wait():
+    """For the answer of a worker that is stopped in the midst of it."""
+    chance = random.Random(3)
+    names = [f"c{i}" for i in range(20)]
+    body = json.dumps({
+        "strategy": "optimal",
+        "agents": [{"id": f"a{i}",
+                    "required_capabilities": chance.sample(names, 5)}
+                   for i in range(2000)],
+        "models": [{"id": f"m{k}", "context_length": 1 + k,
+                    "max_concurrent": chance.randint(1, 3),
+                    "capabilities": {n: chance.random() for n in names}}
+                   for k in range(1000)]})
+    ask = (f"POST {BASE}{ASK} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+           f"{len(body)}\r\n\r\n{body}").encode()
+    for _ in range(20):
+        with Server(workers=2) as s:
+            first, second = s.workers()
+            leading, waiting = s.connect_to(first), s.connect_to(second)
+            leading.sock.sendall(ask)
+            time.sleep(0.2)
+            os.kill(first, signal.SIGSTOP)
+            waiting.sock.sendall(ask)
+            time.sleep(0.5)
+            s.process.terminate()
+            answer = waiting.sock.recv(1 << 16)
+            s.process.wait(30)
+            assert f"({second}) ended with 0" in s.logged(), s.logged()
+            assert answer.startswith(b"HTTP/1.1 "), answer[:100]
+            if answer.startswith(b"HTTP/1.1 503"):
+                assert b"this server ends" in answer, answer
+                return  # else it came too early, or too late, to wait
+    raise AssertionError("nobody ever waited")
 
 
 def a_request_has_one_deadline_however_it_trickles():
@@ -471,6 +499,7 @@ TESTS = [the_manual_knows_every_option, who_finds_the_path_can_connect,
          a_bad_catalog_changes_nothing_and_is_named,
          questions_are_answered_while_the_catalog_moves,
          workers_that_are_killed_under_load_lose_no_count,
+         a_stop_answers_those_who_wait,
          a_request_has_one_deadline_however_it_trickles,
          what_a_connection_has_idled_is_not_its_next_request_s,
          connections_are_limited_and_come_back,

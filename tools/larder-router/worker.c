@@ -23,6 +23,7 @@
 enum {
 	WAIT_MS = 100,
 	LOOK_MS = 4,
+	LAST_RUNS = 8,
 	WARM_AT_ONCE = 1,
 	HEADER_ROOM = 65536,
 	WARM_SAY_MS = 1000,
@@ -341,6 +342,26 @@ static void look_at_waiting(struct worker *w)
 	}
 }
 
+/* At the end: who still waits for another's answer is told so. The HTTP library
+ * ends the process where a connection is suspended when it stops. */
+static void give_up_waiting(struct worker *w)
+{
+	while (w->waiting) {
+		struct exchange *x = w->waiting;
+
+		w->waiting = x->next_waiting;
+		x->next_waiting = NULL;
+		router_answer_cancel(w->api.router, x->work);
+		x->work = NULL;
+		x->suspended = false;
+		api_problem(&x->response, 503, "Service Unavailable",
+			    "this server ends", NULL);
+		MHD_resume_connection(x->connection);
+	}
+	for (int i = 0; i < LAST_RUNS && w->n_open; i++)
+		MHD_run(w->daemon);
+}
+
 /* A deadline for the whole request, its head included: one that trickles in is
  * cut off, however regularly it trickles. */
 static void cut_off_the_slow(struct worker *w, uint64_t now)
@@ -584,6 +605,7 @@ int worker_run(const struct settings *s, int listener, unsigned number,
 	if (warm)
 		begin_warming(&w);
 	loop(&w, epoll, master);
+	give_up_waiting(&w);
 	router_hot_save(w.api.router, number);
 	MHD_stop_daemon(w.daemon);
 	router_close(w.api.router);
