@@ -173,11 +173,18 @@ def a_warm_restart_keeps_results_and_changes():
             for _ in range(8):
                 assert s.ask("GET", "models/new")[1] == new
             # The same file again: what was put stays.
+            said = s.logged().count("changes since then stay")
+            assert said == 1, s.logged()
             s.process.send_signal(signal.SIGHUP)
+            until(lambda: s.logged().count("changes since then stay") == 2,
+                  "a reload that changes nothing says nothing")
+            assert s.ask("GET", "models/new")[1] == new
+            assert "keeps its" not in s.logged()
         catalog = json.loads(Path(path).read_text())
         catalog["models"][0]["context_length"] += 1
         Path(path).write_text(json.dumps(catalog))
-        with Server(segment=segment, catalog=path) as s:
+        with Server("--size", "64M", segment=segment, catalog=path) as s:
+            assert f"keeps its {32 << 20} bytes" in s.logged()
             assert s.ask("GET", "models/new")[0].status == 404
             r, _ = s.ask("POST", ASK, {"strategy": "optimal"})
             assert r.getheader("X-Larder") == "miss"
@@ -469,7 +476,10 @@ def options_are_read_from_a_file_and_the_line_wins():
                                      capture_output=True, text=True, timeout=30)
             assert refused.returncode == 2, (line, refused)
             assert words in refused.stderr, (line, refused.stderr)
-        for bad in (["--workers", "0"], ["--deadline", "1"], ["--listen", "x"],
+        Path(folder, "token").write_text(1100 * "t")
+        for bad in (["--admin-token-file", folder + "/token"],
+                    ["--size", f"{2**34 + 1}G"], ["--workers", " 2"],
+                    ["--workers", "0"], ["--deadline", "1"], ["--listen", "x"],
                     ["--nonsense"], ["word"], ["--config", folder + "/none"],
                     ["--soft-ttl", "400"], ["--feedback-weight", "2"]):
             refused = subprocess.run([PROGRAM, "--segment", segment, *bad],

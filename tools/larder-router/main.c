@@ -174,7 +174,23 @@ static int load_catalog(struct router *r, const char *path)
 		    e.detail[0] ? e.detail : strerror(-result));
 	else if (result == 0)
 		say("catalog %s: loaded", path);
+	else if (path)
+		say("catalog %s: as it was last loaded; changes since then "
+		    "stay",
+		    path);
 	return result;
+}
+
+/* A segment keeps the size that it was made with, which is of whole pages. */
+static void compare_size(const struct settings *s, struct larder *cache)
+{
+	struct larder_usage usage = {.size_of = sizeof usage};
+
+	if (s->bytes_given && !larder_usage(cache, &usage) &&
+	    usage.bytes_total != (s->bytes & ~UINT64_C(4095)))
+		say("%s: is there already and keeps its %llu bytes; for "
+		    "another size remove it with `larder destroy`",
+		    s->segment, (unsigned long long)usage.bytes_total);
 }
 
 /* One master a segment: a lock on its file, which ends with the process. */
@@ -283,6 +299,7 @@ int main(int argc, char **argv)
 	lock = lock_segment(s.segment);
 	if (lock < 0)
 		return 1;
+	compare_size(&s, cache);
 	error = router_open(cache, &router_options, &r);
 	if (error == LARDER_NO_SPACE)
 		say("%s: too small for a router, which wants at least 8M: "

@@ -87,29 +87,33 @@ static const struct argp_option options[] = {
 
 static bool parse_size(const char *text, uint64_t *n)
 {
+	unsigned shift = 0;
 	char *end;
 
 	errno = 0;
 	*n = strtoull(text, &end, 10);
-	if (errno || end == text || *text == '-')
+	if (errno || end == text || *text < '0' || *text > '9')
 		return false;
 	switch (*end) {
 	case 'G':
 	case 'g':
-		*n <<= 10;
+		shift += 10;
 		/* fall through */
 	case 'M':
 	case 'm':
-		*n <<= 10;
+		shift += 10;
 		/* fall through */
 	case 'K':
 	case 'k':
-		*n <<= 10;
+		shift += 10;
 		end++;
 		break;
 	default:
 		break;
 	}
+	if (*n > UINT64_MAX >> shift)
+		return false;
+	*n <<= shift;
 	return *end == '\0';
 }
 
@@ -175,6 +179,7 @@ static const char *set(struct settings *s, int key, const char *value)
 		if (!number || n < ROUTER_SEGMENT_MIN || n > LARDER_SEGMENT_MAX)
 			return "size: at least 8M";
 		s->bytes = n;
+		s->bytes_given = true;
 		return NULL;
 	case OPT_TTL:
 		if (!number || !n || n > 1000000000)
@@ -297,10 +302,10 @@ static void read_token(struct settings *s)
 	while (n && strchr("\r\n \t", s->token[n - 1]))
 		n--;
 	s->token[n] = '\0';
-	if (n < 8) {
+	if (n < 8 || n == sizeof s->token - 1) {
 		fprintf(stderr,
-			"larder-router: %s: no token of at least 8 bytes\n",
-			s->token_file);
+			"larder-router: %s: no token of 8 to %zu bytes\n",
+			s->token_file, sizeof s->token - 2);
 		exit(2);
 	}
 }
@@ -315,8 +320,9 @@ void settings_read(struct settings *s, int argc, char **argv)
 		"their answers.\v"
 		"Try: larder-router --catalog catalog.json, then\n"
 		"  curl http://127.0.0.1:8080/healthz\n"
-		"  curl -d '{\"strategy\":\"optimal\"}' http://127.0.0.1:8080"
-		"/api/v1/model-router/auto-assign-all\n\n"
+		"  curl -d '{\"strategy\":\"optimal\"}' \\\n"
+		"    http://127.0.0.1:8080/api/v1/model-router/auto-assign-all"
+		"\n\n"
 		"SIGTERM drains and ends, SIGHUP loads the catalog again. Exit "
 		"status: 0 fine, 1 failed, 2 usage.",
 		NULL,

@@ -22,11 +22,11 @@ struct settings {
 	unsigned warm_hottest;
 	uint32_t bypass_cells; /* 0: the library's default */
 	unsigned n_workers;
-	bool no_cache;
+	bool no_cache, bytes_given;
 	size_t max_body;
 	unsigned max_connections, deadline_ms;
-	char token[256]; /* of token_file; "" if none */
-	bool loopback;	 /* Unix socket or a loopback address */
+	char token[1024]; /* of token_file; "" if none */
+	bool loopback;	  /* Unix socket or a loopback address */
 };
 
 /* options.c: of the command line and the configuration file. Exits (2) on bad
