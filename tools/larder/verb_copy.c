@@ -3,9 +3,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "json.h"
+
+/* One file, however it is spelled. */
+static bool is_same(const char *a, const char *b)
+{
+	struct stat s, t;
+
+	return !strcmp(a, b) || (!stat(a, &s) && !stat(b, &t) &&
+				 s.st_dev == t.st_dev && s.st_ino == t.st_ino);
+}
 
 /* Create NEW like OLD, but for what the options say. */
 static int create_like(const struct cli_verb *verb, const char *path,
@@ -52,7 +62,7 @@ int cli_copy_run(const struct cli_verb *verb, int argc, char **argv)
 	int error, status;
 
 	snprintf(path, sizeof path, "%s", cli_path(verb, arguments[1]));
-	if (!strcmp(path, cli_path(verb, arguments[0])))
+	if (is_same(path, cli_path(verb, arguments[0])))
 		cli_usage(verb, "OLD and NEW are the same");
 	from = cli_inspect(verb, arguments[0], &status);
 	if (!from)

@@ -33,6 +33,8 @@ def store_and_read_back(tool):
     tool.run("put", s, "nobody", "x", "--replace", expect=1)
     tool.run("put", s, "key", "second", "--replace")
     equal(tool.run("get", s, "key"), b"second", "replaced")
+    tool.run("del", s, "key", "", expect=2)
+    equal(tool.run("get", s, "key"), b"second", "a bad line takes nothing")
     tool.run("del", s, "key", "empty")
     tool.run("get", s, "key", expect=1)
     tool.run("del", s, "key", expect=1)
@@ -204,6 +206,11 @@ def copying(tool):
     equal(tool.json("info", t)["bytes_total"], 8 << 20, "another size")
     tool.run("check", t)
     tool.run("copy", s, s, expect=2)
+    link = tool.path("link")
+    os.symlink(s, link)
+    for other in (link, s.replace("/s", "/./s")):
+        tool.run("copy", s, other, expect=2)
+        true("the same" in tool.stderr, "named whatever it is called")
 
 
 def export(tool):
