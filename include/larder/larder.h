@@ -18,9 +18,12 @@
  *   threads   [T] any thread, concurrently   [X] caller excludes all others
  *   progress  [W] wait-free but for retries that another operation's success
  *                 explains (lock-free)
- *             [E] like [W], and may run the sweeper to make room: bounded work
+ *             [E] like [W], and may run the sweeper to make room: bounded work.
+ *                 Where all memory is in use and somebody is stopped inside a
+ *                 read, it may sleep until that one goes on or has stood still
+ *                 for 0.1 s; after that it is in nobody's way again
  *             [B] may sleep, for at most the time it was given
- *   No function ever waits for another worker, except those marked [B].
+ *   Nothing else ever waits for another worker.
  *
  * Options structures open with their own size (`size_of`). Zero the structure,
  * set size_of to sizeof, set what you want: zero always means the default, and

@@ -107,6 +107,18 @@ def check_tests_page(house):
     return len(suites) + len(pairs) + len(there)
 
 
+def check_bench_page(house):
+    page = "bench/README.md"
+    text = house.read(page)
+    check_names(house, page, text)
+    told = set(re.findall(r"^\| `(\w+)` \|", text.split("Each has")[0], re.M))
+    there = set(re.findall(r'\{"(\w+)", bench_', house.read("bench/main.c")))
+    for name in sorted(told ^ there):
+        house.breach(page, 1, f"subcommand {name}: " + (
+            "it has no row" if name in there else "there is none"))
+    return len(there)
+
+
 def main():
     house = House(sys.argv)
     text = house.read("README.md")
@@ -128,8 +140,8 @@ def main():
             house.breach("README.md", 1, f"it points to {link}, which is not "
                          f"there")
     check_names(house, "README.md", text)
-    check_names(house, "bench/README.md", house.read("bench/README.md"))
-    house.close(1 + len(links) + check_tests_page(house))
+    house.close(1 + len(links) + check_tests_page(house) +
+                check_bench_page(house))
 
 
 main()
