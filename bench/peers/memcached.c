@@ -10,75 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "peer.h"
-#include "peers/client.h"
-#include "rundir.h"
+#include "peers/dialogue.h"
 
 enum { KEY_MOST = 250, ITEM_OVERHEAD = 128 };
-
-struct shared_memcached {
-	char path[128];
-	pid_t pid;
-	size_t n_buffer;
-};
-
-static int server_open(const struct bench_plan *plan, const char *name,
-		       void **shared)
-{
-	struct shared_memcached *s = bench_alloc(sizeof *s);
-	double item = plan->key_size + plan->sizes.mean + ITEM_OVERHEAD;
-	struct passwd *user = getpwuid(getuid());
-	char megabytes[24], threads[24], item_max[24], socket[16], log[32];
-	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	char *argv[] = {
-		"memcached", "-s",     s->path,
-		"-a",	     "0600",   "-m",
-		megabytes,   "-t",     threads,
-		"-I",	     item_max, "-c",
-		"1024",	     "-u",     user ? user->pw_name : "root",
-		NULL,
-	};
-
-	if (plan->key_size > KEY_MOST)
-		return -EKEYREJECTED;
-	snprintf(socket, sizeof socket, "%.8s.s", name);
-	snprintf(log, sizeof log, "%s.log", name);
-	if (!rundir_file(socket, s->path, sizeof s->path))
-		return -EIO;
-	snprintf(megabytes, sizeof megabytes, "%.0f",
-		 plan->cache_bytes
-			 ? (double)plan->cache_bytes / (1 << 20)
-			 : (double)plan->n_keys * item * 1.4 / (1 << 20) + 64 +
-				   8.0 * plan->sizes.max / (1 << 20));
-	snprintf(threads, sizeof threads, "%ld", n_cpus > 4 ? 4 : n_cpus);
-	snprintf(item_max, sizeof item_max, "%u",
-		 plan->sizes.max > 500000 ? 4u << 20 : 1u << 20);
-	s->pid = server_start(argv, log);
-	if (s->pid < 0)
-		return s->pid;
-	*shared = s;
-	return server_ready(s->pid, s->path) ? 0 : -ECONNREFUSED;
-}
-
-static int memcached_open(const struct bench_plan *plan, void **shared)
-{
-	return server_open(plan, "memcached", shared);
-}
-
-static int pipelined_open(const struct bench_plan *plan, void **shared)
-{
-	return server_open(plan, "mcpipe", shared);
-}
-
-static int memcached_attach(void *shared, unsigned worker, void **session)
-{
-	struct shared_memcached *s = shared;
-	struct client *c = bench_alloc(sizeof *c);
-
-	(void)worker;
-	*session = c;
-	return client_open(c, s->path);
-}
 
 static void add_get(struct client *c, const struct bench_key *key)
 {
@@ -132,84 +66,54 @@ static int take_put(struct client *c)
 						     : -EPROTO;
 }
 
-static int memcached_get(void *session, const struct bench_key *key,
-			 void *value, size_t n_buffer, size_t *n_value)
-{
-	int result;
+static const struct dialect dialect = {
+	.add_get = add_get,
+	.add_put = add_put,
+	.take_get = take_get,
+	.take_put = take_put,
+};
 
-	add_get(session, key);
-	result = client_send(session);
-	return result ? result : take_get(session, value, n_buffer, n_value);
+/* ------------------------------------------------------------------ */
+
+static int server_open(const struct bench_plan *plan, const char *name,
+		       void **shared)
+{
+	double item = plan->key_size + plan->sizes.mean + ITEM_OVERHEAD;
+	struct passwd *user = getpwuid(getuid());
+	char megabytes[24], threads[24], item_max[24], path[DIALOGUE_PATH];
+	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	char *argv[] = {
+		"memcached", "-s",     path,
+		"-a",	     "0600",   "-m",
+		megabytes,   "-t",     threads,
+		"-I",	     item_max, "-c",
+		"1024",	     "-u",     user ? user->pw_name : "root",
+		NULL,
+	};
+
+	if (plan->key_size > KEY_MOST)
+		return -EKEYREJECTED;
+	if (!dialogue_path(name, path))
+		return -EIO;
+	snprintf(megabytes, sizeof megabytes, "%.0f",
+		 plan->cache_bytes
+			 ? (double)plan->cache_bytes / (1 << 20)
+			 : (double)plan->n_keys * item * 1.4 / (1 << 20) + 64 +
+				   8.0 * plan->sizes.max / (1 << 20));
+	snprintf(threads, sizeof threads, "%ld", n_cpus > 4 ? 4 : n_cpus);
+	snprintf(item_max, sizeof item_max, "%u",
+		 plan->sizes.max > 500000 ? 4u << 20 : 1u << 20);
+	return dialogue_start(&dialect, name, path, argv, shared);
 }
 
-static int memcached_put(void *session, const struct bench_key *key,
-			 const void *value, size_t n_value)
+static int memcached_open(const struct bench_plan *plan, void **shared)
 {
-	int result;
-
-	add_put(session, key, value, n_value);
-	result = client_send(session);
-	return result ? result : take_put(session);
+	return server_open(plan, "memcached", shared);
 }
 
-static int memcached_get_many(void *session, struct bench_item *items,
-			      size_t n_items)
+static int pipelined_open(const struct bench_plan *plan, void **shared)
 {
-	int result;
-
-	for (size_t i = 0; i < n_items; i++)
-		add_get(session, &items[i].key);
-	result = client_send(session);
-	for (size_t i = 0; i < n_items && !result; i++) {
-		items[i].result =
-			take_get(session, items[i].value, items[i].n_buffer,
-				 &items[i].n_value);
-		if (items[i].result < 0)
-			result = items[i].result;
-	}
-	return result;
-}
-
-static int memcached_put_many(void *session, struct bench_item *items,
-			      size_t n_items)
-{
-	int result;
-
-	for (size_t i = 0; i < n_items; i++)
-		add_put(session, &items[i].key, items[i].value,
-			items[i].n_value);
-	result = client_send(session);
-	if (result)
-		return result;
-	for (size_t i = 0; i < n_items; i++) {
-		items[i].result = take_put(session);
-		if (items[i].result && items[i].result != -ENOSPC)
-			return items[i].result;
-		if (items[i].result)
-			result = items[i].result;
-	}
-	return result;
-}
-
-static void memcached_detach(void *session)
-{
-	client_close(session);
-	free(session);
-}
-
-static uint64_t memcached_memory(void *shared)
-{
-	const struct shared_memcached *s = shared;
-
-	return process_bytes(s->pid);
-}
-
-static void memcached_close(void *shared)
-{
-	struct shared_memcached *s = shared;
-
-	server_stop(s->pid);
-	free(s);
+	return server_open(plan, "mcpipe", shared);
 }
 
 const struct peer peer_memcached = {
@@ -218,15 +122,15 @@ const struct peer peer_memcached = {
 	.flags = PEER_SURVIVES | PEER_BOUNDED,
 	.program = "memcached",
 	.open = memcached_open,
-	.attach = memcached_attach,
-	.load = memcached_put_many,
-	.get = memcached_get,
-	.put = memcached_put,
-	.get_many = memcached_get_many,
-	.put_many = memcached_put_many,
-	.detach = memcached_detach,
-	.memory = memcached_memory,
-	.close = memcached_close,
+	.attach = dialogue_attach,
+	.load = dialogue_put_many,
+	.get = dialogue_get,
+	.put = dialogue_put,
+	.get_many = dialogue_get_many,
+	.put_many = dialogue_put_many,
+	.detach = dialogue_detach,
+	.memory = dialogue_memory,
+	.close = dialogue_close,
 };
 
 const struct peer peer_memcached_pipelined = {
@@ -235,13 +139,13 @@ const struct peer peer_memcached_pipelined = {
 	.flags = PEER_PIPELINED | PEER_SURVIVES | PEER_BOUNDED,
 	.program = "memcached",
 	.open = pipelined_open,
-	.attach = memcached_attach,
-	.load = memcached_put_many,
-	.get = memcached_get,
-	.put = memcached_put,
-	.get_many = memcached_get_many,
-	.put_many = memcached_put_many,
-	.detach = memcached_detach,
-	.memory = memcached_memory,
-	.close = memcached_close,
+	.attach = dialogue_attach,
+	.load = dialogue_put_many,
+	.get = dialogue_get,
+	.put = dialogue_put,
+	.get_many = dialogue_get_many,
+	.put_many = dialogue_put_many,
+	.detach = dialogue_detach,
+	.memory = dialogue_memory,
+	.close = dialogue_close,
 };

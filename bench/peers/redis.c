@@ -4,65 +4,11 @@
  * pipelined.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "peer.h"
-#include "peers/client.h"
+#include "peers/dialogue.h"
 #include "rundir.h"
-
-struct shared_redis {
-	char path[128];
-	pid_t pid;
-};
-
-static int server_open(const char *name, void **shared)
-{
-	struct shared_redis *s = bench_alloc(sizeof *s);
-	char socket[16], log[32];
-	const char *directory = rundir_path();
-	char *argv[] = {
-		"redis-server", "--port", "0",
-		"--unixsocket", s->path,  "--unixsocketperm",
-		"700",		"--save", "",
-		"--appendonly", "no",	  "--daemonize",
-		"no",		"--dir",  (char *)(uintptr_t)directory,
-		NULL,
-	};
-
-	snprintf(socket, sizeof socket, "%.8s.s", name);
-	snprintf(log, sizeof log, "%s.log", name);
-	if (!rundir_file(socket, s->path, sizeof s->path))
-		return -EIO;
-	s->pid = server_start(argv, log);
-	if (s->pid < 0)
-		return s->pid;
-	*shared = s;
-	return server_ready(s->pid, s->path) ? 0 : -ECONNREFUSED;
-}
-
-static int redis_open(const struct bench_plan *plan, void **shared)
-{
-	(void)plan;
-	return server_open("redis", shared);
-}
-
-static int pipelined_open(const struct bench_plan *plan, void **shared)
-{
-	(void)plan;
-	return server_open("repipe", shared);
-}
-
-static int redis_attach(void *shared, unsigned worker, void **session)
-{
-	struct shared_redis *s = shared;
-	struct client *c = bench_alloc(sizeof *c);
-
-	(void)worker;
-	*session = c;
-	return client_open(c, s->path);
-}
 
 static void add_string(struct client *c, const void *bytes, size_t n_bytes)
 {
@@ -117,77 +63,43 @@ static int take_put(struct client *c)
 	return !line ? -ECONNRESET : strcmp(line, "+OK") ? -EPROTO : 0;
 }
 
-static int redis_get(void *session, const struct bench_key *key, void *value,
-		     size_t n_buffer, size_t *n_value)
-{
-	int result;
+static const struct dialect dialect = {
+	.add_get = add_get,
+	.add_put = add_put,
+	.take_get = take_get,
+	.take_put = take_put,
+};
 
-	add_get(session, key);
-	result = client_send(session);
-	return result ? result : take_get(session, value, n_buffer, n_value);
+/* ------------------------------------------------------------------ */
+
+static int server_open(const char *name, void **shared)
+{
+	char path[DIALOGUE_PATH];
+	const char *directory = rundir_path();
+	char *argv[] = {
+		"redis-server", "--port", "0",
+		"--unixsocket", path,	  "--unixsocketperm",
+		"700",		"--save", "",
+		"--appendonly", "no",	  "--daemonize",
+		"no",		"--dir",  (char *)(uintptr_t)directory,
+		NULL,
+	};
+
+	if (!dialogue_path(name, path))
+		return -EIO;
+	return dialogue_start(&dialect, name, path, argv, shared);
 }
 
-static int redis_put(void *session, const struct bench_key *key,
-		     const void *value, size_t n_value)
+static int redis_open(const struct bench_plan *plan, void **shared)
 {
-	int result;
-
-	add_put(session, key, value, n_value);
-	result = client_send(session);
-	return result ? result : take_put(session);
+	(void)plan;
+	return server_open("redis", shared);
 }
 
-static int redis_get_many(void *session, struct bench_item *items,
-			  size_t n_items)
+static int pipelined_open(const struct bench_plan *plan, void **shared)
 {
-	int result;
-
-	for (size_t i = 0; i < n_items; i++)
-		add_get(session, &items[i].key);
-	result = client_send(session);
-	for (size_t i = 0; i < n_items && !result; i++) {
-		items[i].result =
-			take_get(session, items[i].value, items[i].n_buffer,
-				 &items[i].n_value);
-		if (items[i].result < 0)
-			result = items[i].result;
-	}
-	return result;
-}
-
-static int redis_put_many(void *session, struct bench_item *items,
-			  size_t n_items)
-{
-	int result;
-
-	for (size_t i = 0; i < n_items; i++)
-		add_put(session, &items[i].key, items[i].value,
-			items[i].n_value);
-	result = client_send(session);
-	for (size_t i = 0; i < n_items && !result; i++)
-		result = take_put(session);
-	return result;
-}
-
-static void redis_detach(void *session)
-{
-	client_close(session);
-	free(session);
-}
-
-static uint64_t redis_memory(void *shared)
-{
-	const struct shared_redis *s = shared;
-
-	return process_bytes(s->pid);
-}
-
-static void redis_close(void *shared)
-{
-	struct shared_redis *s = shared;
-
-	server_stop(s->pid);
-	free(s);
+	(void)plan;
+	return server_open("repipe", shared);
 }
 
 const struct peer peer_redis = {
@@ -196,15 +108,15 @@ const struct peer peer_redis = {
 	.flags = PEER_SURVIVES,
 	.program = "redis-server",
 	.open = redis_open,
-	.attach = redis_attach,
-	.load = redis_put_many,
-	.get = redis_get,
-	.put = redis_put,
-	.get_many = redis_get_many,
-	.put_many = redis_put_many,
-	.detach = redis_detach,
-	.memory = redis_memory,
-	.close = redis_close,
+	.attach = dialogue_attach,
+	.load = dialogue_put_many,
+	.get = dialogue_get,
+	.put = dialogue_put,
+	.get_many = dialogue_get_many,
+	.put_many = dialogue_put_many,
+	.detach = dialogue_detach,
+	.memory = dialogue_memory,
+	.close = dialogue_close,
 };
 
 const struct peer peer_redis_pipelined = {
@@ -213,13 +125,13 @@ const struct peer peer_redis_pipelined = {
 	.flags = PEER_PIPELINED | PEER_SURVIVES,
 	.program = "redis-server",
 	.open = pipelined_open,
-	.attach = redis_attach,
-	.load = redis_put_many,
-	.get = redis_get,
-	.put = redis_put,
-	.get_many = redis_get_many,
-	.put_many = redis_put_many,
-	.detach = redis_detach,
-	.memory = redis_memory,
-	.close = redis_close,
+	.attach = dialogue_attach,
+	.load = dialogue_put_many,
+	.get = dialogue_get,
+	.put = dialogue_put,
+	.get_many = dialogue_get_many,
+	.put_many = dialogue_put_many,
+	.detach = dialogue_detach,
+	.memory = dialogue_memory,
+	.close = dialogue_close,
 };
