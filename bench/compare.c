@@ -252,10 +252,8 @@ static void print_plan(const struct bench_plan *p)
 
 static bool plot(const struct bench_options *o, const struct result *results)
 {
-	char *script = NULL;
-	size_t n;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -282,10 +280,7 @@ static bool plot(const struct bench_options *o, const struct result *results)
 	      "  '' using 0:2:3:4 with yerrorbars lc rgb '#202020' ps 0, \\\n"
 	      "  '' using 0:4:(gprintf('%.3g', $2)) with labels offset 0,0.7\n",
 	      to);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 int bench_compare(int argc, char **argv)

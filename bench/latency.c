@@ -202,11 +202,9 @@ static bool plot(const struct bench_options *o, const struct measured *all)
 {
 	static const double p[] = {0.5,	 0.75,	0.9,   0.95,
 				   0.99, 0.995, 0.999, 0.9999};
-	char *script = NULL;
-	size_t n_script;
-	FILE *to = open_memstream(&script, &n_script);
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 	const char *comma = "plot ";
-	bool fine;
 
 	if (!to)
 		return false;
@@ -233,10 +231,7 @@ static bool plot(const struct bench_options *o, const struct measured *all)
 		comma = ", ";
 	}
 	fputc('\n', to);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 int bench_latency(int argc, char **argv)

@@ -298,10 +298,8 @@ static void print_csv(const struct bench_options *o, const struct row *rows,
 static bool plot(const struct bench_options *o, const struct row *rows,
 		 unsigned n_rows)
 {
-	char *script = NULL;
-	size_t n;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -321,10 +319,7 @@ static bool plot(const struct bench_options *o, const struct row *rows,
 		"\nEOD\nplot for [i=2:%u] $data using i:xtic(1) title "
 		"columnheader(i)\n",
 		o->n_systems + 1);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 /* The segment's bytes and the value sizes, from the operands. */

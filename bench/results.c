@@ -299,7 +299,7 @@ static void gnuplot_exec(int from, const char *path)
 	_exit(127);
 }
 
-bool plot_write(const char *path, const char *script)
+static bool draw(const char *path, const char *script)
 {
 	int end[2], status = 1;
 	size_t n = strlen(script);
@@ -330,5 +330,20 @@ bool plot_write(const char *path, const char *script)
 		fine = false;
 	if (!fine)
 		bench_complain("%s: not written", path);
+	return fine;
+}
+
+FILE *plot_begin(struct plot *p)
+{
+	*p = (struct plot){0};
+	p->to = open_memstream(&p->script, &p->n_script);
+	return p->to;
+}
+
+bool plot_end(struct plot *p, const char *path)
+{
+	bool fine = fclose(p->to) == 0 && draw(path, p->script);
+
+	free(p->script);
 	return fine;
 }

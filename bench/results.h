@@ -66,8 +66,14 @@ void table_print(struct table *table); /* and release */
 const char *text_of_ns(double ns, char text[16]);
 const char *text_of_bytes(uint64_t n_bytes, char text[16]);
 
-/* Run gnuplot with @script on standard input, to write @path. False:
- * complained. @script must set the data inline. */
-bool plot_write(const char *path, const char *script);
+/* A plot: begin it, write a script for gnuplot that sets its data inline, and
+ * have it drawn to @path. NULL, false: complained, or no memory. */
+struct plot {
+	char *script;
+	size_t n_script;
+	FILE *to;
+};
+FILE *plot_begin(struct plot *p);
+bool plot_end(struct plot *p, const char *path);
 
 #endif

@@ -172,10 +172,8 @@ static void print_table(const struct bench_options *o, const struct scale *s)
 
 static bool plot(const struct bench_options *o, const struct scale *s)
 {
-	char *script = NULL;
-	size_t n;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -201,10 +199,7 @@ static bool plot(const struct bench_options *o, const struct scale *s)
 			"ps 0.5 title '%s'",
 			i ? ", " : "", i, o->systems[i]->name);
 	fputc('\n', to);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 int bench_scale(int argc, char **argv)

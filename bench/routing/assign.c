@@ -457,10 +457,8 @@ static void print_table(const struct bench_options *o, const struct row *rows,
 static bool plot(const struct bench_options *o, const struct row *rows,
 		 unsigned n_rows)
 {
-	char *script = NULL;
-	size_t n;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -485,10 +483,7 @@ static bool plot(const struct bench_options *o, const struct row *rows,
 		"plot for [i=2:%d] $data using i:xtic(1) lw 2 title "
 		"columnheader(i)\n",
 		N_TIMED - GREEDY + 1);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 /* ------------------------------------------------------------------ */

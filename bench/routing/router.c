@@ -524,10 +524,8 @@ static bool plot(const struct run *r)
 {
 	static const double p[] = {0.5,	 0.75,	0.9,   0.95,
 				   0.99, 0.995, 0.999, 0.9999};
-	char *script = NULL;
-	size_t n;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -553,10 +551,7 @@ static bool plot(const struct run *r)
 			i ? ", " : "plot ", i, i % 2 ? "without" : "with",
 			100 * rates[i / 2]);
 	fputc('\n', to);
-	fclose(to);
-	fine = plot_write(r->o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, r->o->plot);
 }
 
 int bench_router(int argc, char **argv)

@@ -412,10 +412,8 @@ static bool plot(const struct options *o, const struct cells *cells)
 					    "s3fifo", "wtinylfu", "belady"};
 	enum { N_SHOWN = sizeof shown / sizeof shown[0] };
 	unsigned lru = policy_index("lru");
-	char *script = NULL;
-	size_t n = 0;
-	FILE *to = open_memstream(&script, &n);
-	bool fine;
+	struct plot drawing;
+	FILE *to = plot_begin(&drawing);
 
 	if (!to)
 		return false;
@@ -443,10 +441,7 @@ static bool plot(const struct options *o, const struct cells *cells)
 			k ? trace_policies[policy_index(shown[k])].title
 			  : "Larder");
 	fputc('\n', to);
-	fclose(to);
-	fine = plot_write(o->plot, script);
-	free(script);
-	return fine;
+	return plot_end(&drawing, o->plot);
 }
 
 int bench_trace(int argc, char **argv)
