@@ -277,7 +277,8 @@ static bool plot(const struct bench_options *o, const struct result *results)
 	}
 	fputs("EOD\n"
 	      "plot $data using 0:2:xtic(1) with boxes lc rgb '#4878a8', \\\n"
-	      "  '' using 0:2:3:4 with yerrorbars lc rgb '#202020' ps 0, \\\n"
+	      "  '' using 0:3:(0):($4-$3) with vectors nohead lc rgb "
+	      "'#202020', \\\n"
 	      "  '' using 0:4:(gprintf('%.3g', $2)) with labels offset 0,0.7\n",
 	      to);
 	return plot_end(&drawing, o->plot);
