@@ -150,6 +150,19 @@ static void sweep_live(struct worker *w, uint32_t unit, unsigned class,
 	}
 }
 
+/* Of a death between retiring and unmarking. Who allocated the memory just now
+ * may have marked it anew: what is LIVE is marked again, here or by the next
+ * sweep. */
+static void forget_marks(struct worker *w, unsigned class, uint32_t unit)
+{
+	uint64_t header;
+
+	larder_evict_unlinked(w, class, unit);
+	header = load_acquire(&entry_at(w->s, unit)->header);
+	if (HEADER_STATE(header) == HEADER_LIVE)
+		larder_evict_adopt(w, class, unit, header);
+}
+
 static void sweep_object(struct worker *w, uint32_t unit, uint64_t epoch,
 			 const uint32_t *hazards, uint32_t n_hazards,
 			 struct census *census)
@@ -167,16 +180,25 @@ static void sweep_object(struct worker *w, uint32_t unit, uint64_t epoch,
 	header = larder_header_in_page(s, unit, word, &class);
 	switch (HEADER_STATE(header)) {
 	case HEADER_FREE:
-		if (class == RUN_CLASS)
+		if (class == RUN_CLASS) {
 			larder_run_free(w, page_of_unit(s, unit));
-		else if (!bit_test(s->hint_bits, unit))
+			break;
+		}
+		if (!bit_test(s->hint_bits, unit))
 			larder_slab_hint(w, class, unit);
+		if (bit_test(s->probation_bits, unit) ||
+		    bit_test(s->main_bits, unit))
+			forget_marks(w, class, unit);
 		break;
 	case HEADER_ALLOC:
 		if (alloc_orphaned(s, header))
 			finish_orphan(w, unit, class, header);
 		break;
 	case HEADER_LIVE:
+		/* A hint of when it was free, by who did not know in whose
+		 * hands; our hazard keeps it from being freed. */
+		if (class != RUN_CLASS && bit_test(s->hint_bits, unit))
+			bit_clear(s->hint_bits, unit);
 		sweep_live(w, unit, class, header, census);
 		break;
 	case HEADER_RETIRED:
