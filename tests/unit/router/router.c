@@ -281,7 +281,8 @@ Test(router, a_model_may_have_every_capability)
 				       k + 1);
 		snprintf(body + at, sizeof body - (size_t)at, "}}]}");
 		q = parse(body);
-		cr_assert_eq(__builtin_popcountll(q->models[0].strong), n);
+		cr_assert_eq(
+			(unsigned)__builtin_popcountll(q->models[0].strong), n);
 		for (unsigned k = 0; k < n; k++)
 			cr_assert_float_eq(q->models[0].strength[k],
 					   (k + 1.5) / 100, 1e-12);
