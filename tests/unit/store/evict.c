@@ -167,7 +167,9 @@ Test(hands, take_what_nobody_asked_for_and_remember_it)
 	cr_expect_geq(present(&f, 0, ENTRIES / 2), ENTRIES * 47 / 100);
 	cr_expect_leq(present(&f, ENTRIES / 2, ENTRIES / 2),
 		      ENTRIES * 30 / 100);
-	cr_expect_eq(counted(&f, COUNTER_GHOST_HITS), 0);
+	/* None of these was there before; fingerprints of 16 bits may collide.
+	 */
+	cr_expect_leq(counted(&f, COUNTER_GHOST_HITS), 3);
 	for (uint64_t i = ENTRIES / 2; i < ENTRIES; i++)
 		if (!get(&f, i))
 			put(&f, i, 8, 0, 0);
