@@ -8,9 +8,9 @@
  *   MOVE_64 ...   copy so many bytes, of any alignment
  *   LEAVE         what has to be done when its registers were used
  *
- * Free of calls and of branches that cannot be predicted: a branch that waits
- * for a line on its way from memory keeps the processor, when it guessed wrong,
- * from all that it has begun behind it.
+ * For short keys free of calls, and of branches that cannot be predicted: one
+ * that waits for a line on its way from memory keeps the processor, when it
+ * guessed wrong, from all that it has begun behind it.
  */
 
 /*
