@@ -94,7 +94,7 @@ void larder_sample_hit(struct worker *w, const struct lookup *found)
 
 void larder_count_hit(struct worker *w, const struct lookup *found)
 {
-	reference_raise(found->group, found->slot, &w->nowhere);
+	reference_raise(found->group, found->slot, &w->nowhere[1]);
 	count(w, COUNTER_HITS, 1);
 	if (unlikely(--w->sample == 0))
 		larder_sample_hit(w, found);

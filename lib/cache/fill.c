@@ -411,7 +411,8 @@ static int advance(struct larder *h, struct fill *f, bool sleeping,
 		result = LARDER_TIMEOUT;
 	}
 	if (result == LARDER_OK || result == LARDER_STALE) {
-		reference_raise(seen.found.group, seen.found.slot, &w->nowhere);
+		reference_raise(seen.found.group, seen.found.slot,
+				&w->nowhere[1]);
 		count(w, COUNTER_FILLS_COALESCED, 1);
 		if (result == LARDER_STALE)
 			count(w, COUNTER_STALE_SERVED, 1);

@@ -11,11 +11,47 @@
 #define FORGET(variable) __asm__("" : "+r"(variable) : : "memory")
 
 enum {
+	SAMPLE_AGAIN = 64,
 	/* What an entry of a usual hit may have beside tags. Counters and
 	 * negative results are read like any other. */
 	USUAL_FLAGS = ENTRY_TAGS | ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
 		      LARDER_NEGATIVE | LARDER_COUNTER,
 };
+
+/* How a key is hashed and compared, and where the value behind it begins. */
+enum key_kind {
+	KEY_9_TO_16, /* two words, which may overlap */
+	KEY_LONG,    /* any */
+};
+
+static inline const struct hot *usual_hot(const struct worker *w)
+{
+	return (const struct hot *)(const void *)(w->near.base +
+						  SUPERBLOCK_BYTES);
+}
+
+/* slot_unit() of word @i of a group, half a word loaded where it may be. */
+static inline uint32_t usual_unit(const struct group *g, uint64_t i)
+{
+#if defined(__x86_64__) && !defined(LARDER_TSAN)
+	uint32_t unit;
+
+	__asm__("movl %1, %0" : "=r"(unit) : "m"((&g->ctl)[i]) : "memory");
+	return unit;
+#else
+	return slot_unit(load_acquire(&(&g->ctl)[i]));
+#endif
+}
+
+/* What a key's length is compared with: one instruction, with memory. */
+static inline uint16_t entry_n_key_low(const struct entry *e)
+{
+	const size_t top = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 6 : 0;
+	uint16_t n;
+
+	memcpy(&n, (const unsigned char *)&e->born_key + top, sizeof n);
+	return n;
+}
 
 static inline size_t usual_optional(uint64_t word)
 {
@@ -33,10 +69,11 @@ static inline size_t usual_optional(uint64_t word)
  * does not suffice. @end: of the value, behind which its tags are.
  */
 static __attribute__((noinline)) bool
-usual_valid(struct worker *w, uint32_t unit, const void *key, size_t n_key,
-	    const unsigned char *end, uint64_t word, uint64_t now)
+usual_valid(struct worker *w, const struct entry *entry, const void *key,
+	    size_t n_key, const unsigned char *end, uint64_t word, uint64_t now)
 {
-	const unsigned char *e = (const unsigned char *)entry_at(w->s, unit);
+	const unsigned char *e = (const unsigned char *)entry;
+	uint32_t unit = (uint32_t)((uint64_t)(e - w->s->base) >> UNIT_SHIFT);
 	const void *tags = NULL;
 	uint64_t hard_ms, stamp = word & STAMP_MASK;
 
@@ -56,6 +93,66 @@ usual_valid(struct worker *w, uint32_t unit, const void *key, size_t n_key,
 		return false;
 	count(w, COUNTER_FRESH_SLOW, 1);
 	return true;
+}
+
+/*
+ * One hit in 64 is written down in its entry: found once more, by whoever comes
+ * by here that seldom.
+ */
+static __attribute__((noinline)) void
+usual_sample(struct worker *w, const void *key, size_t n_key)
+{
+	struct lookup found;
+	int result;
+	bool good;
+
+	larder_pin(w);
+	result = larder_lookup(w, key, n_key, key_hash_of(w->s, key, n_key),
+			       &found);
+	good = larder_pin_ok(w);
+	larder_unpin(w);
+	w->sample = SAMPLE_AGAIN;
+	if (result == LARDER_OK && good)
+		larder_sample_hit(w, &found);
+}
+
+/* __builtin_ctz(), of which compilers do not see that it is not negative. */
+static inline uint64_t lowest_bit(uint32_t mask)
+{
+#if defined(__x86_64__)
+	uint64_t i;
+
+	__asm__("rep bsfl %k1, %k0" : "=r"(i) : "r"(mask) : "cc");
+	return i;
+#else
+	return (uint64_t)__builtin_ctzll(mask);
+#endif
+}
+
+/*
+ * reference_raise() of word @i of a group. What depends on i comes from a
+ * table.
+ */
+static const uint64_t reference_ones[16] = {
+	[2] = UINT64_C(1),	  [3] = UINT64_C(1) << 4,
+	[4] = UINT64_C(1) << 8,	  [5] = UINT64_C(1) << 12,
+	[6] = UINT64_C(1) << 16,  [7] = UINT64_C(1) << 20,
+	[8] = UINT64_C(1) << 24,  [9] = UINT64_C(1) << 28,
+	[10] = UINT64_C(1) << 32, [11] = UINT64_C(1) << 36,
+	[12] = UINT64_C(1) << 40, [13] = UINT64_C(1) << 44,
+	[14] = UINT64_C(1) << 48, [15] = UINT64_C(1) << 52,
+};
+
+static inline __attribute__((always_inline)) void
+usual_raise(struct worker *w, struct group *g, uint64_t i)
+{
+	uint64_t seen = load_relaxed(&g->refs), one = reference_ones[i];
+	atomic_u64 *words = &g->ctl;
+
+	if (!(one * REFERENCE_CAP & ~seen))
+		words = w->nowhere;
+	FORGET(words);
+	store_relaxed(words + 1, seen + one);
 }
 
 /* A comparison with memory in one instruction. */
@@ -87,7 +184,7 @@ static inline void count_cross(const struct worker *w, struct cell *cell,
 
 #define LEVEL(name) name##_plain
 #define TARGET
-#define MATCH	      group_match
+#define MATCH	      group_match_words
 #define MOVE_64(t, f) __builtin_memcpy(t, f, 64)
 #define MOVE_32(t, f) __builtin_memcpy(t, f, 32)
 #define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
@@ -121,7 +218,7 @@ struct piece_16 {
 
 #define LEVEL(name)   name##_avx2
 #define TARGET	      __attribute__((target("avx2,bmi,bmi2")))
-#define MATCH	      group_match
+#define MATCH	      group_match_words
 #define MOVE_64(t, f) (MOVE_32(t, f), MOVE_32((t) + 32, (f) + 32))
 #define MOVE_32(t, f) move_avx2(t, f)
 #define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
@@ -171,7 +268,7 @@ match_512(const struct group *g, unsigned tag)
 		: [tag] "r"(tag), [odd] "m"(odd), [low] "m"(lines[0]),
 		  [high] "m"(lines[1])
 		: "xmm16", "xmm17", "xmm18", "k1");
-	return mask >> 2;
+	return mask & GROUP_SLOT_WORDS;
 }
 
 #define LEVEL(name)   name##_avx512

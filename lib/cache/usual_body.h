@@ -4,7 +4,8 @@
  *
  *   LEVEL(name)   the name, with the level's
  *   TARGET        attribute that lets the compiler use the level's instructions
- *   MATCH         the slots of a group that carry a tag, as group_match()
+ *   MATCH         the slots of a group that carry a tag, as
+ *                 group_match_words()
  *   MOVE_64 ...   copy so many bytes, of any alignment
  *   LEAVE         what has to be done when its registers were used
  *
@@ -22,19 +23,25 @@
 static inline __attribute__((always_inline)) TARGET void
 LEVEL(copy)(unsigned char *to, const unsigned char *from, size_t n)
 {
-	size_t at = 64;
+	size_t at = 128;
 
 #ifdef LARDER_TSAN
 	larder_copy_unstable(to, from, n); /* a race by intent */
 	return;
 #endif
-	if (likely(n >= 64)) {
+	if (likely(n >= 128)) {
 		do {
+			MOVE_64(to + at - 128, from + at - 128);
 			MOVE_64(to + at - 64, from + at - 64);
-			at += 64;
+			at += 128;
 		} while (at <= n);
+		if (n & 64)
+			MOVE_64(to + at - 128, from + at - 128);
 		if (n % 64)
 			MOVE_64(to + n - 64, from + n - 64);
+	} else if (n >= 64) {
+		MOVE_64(to, from);
+		MOVE_64(to + n - 64, from + n - 64);
 	} else if (n >= 32) {
 		MOVE_32(to, from);
 		MOVE_32(to + n - 32, from + n - 32);
@@ -52,33 +59,35 @@ LEVEL(copy)(unsigned char *to, const unsigned char *from, size_t n)
  * have expired, or lag behind the invalidations. Pinned; not unpinned if false.
  */
 static inline __attribute__((always_inline)) TARGET bool
-LEVEL(take)(struct worker *w, struct group *g, uint64_t i, uint32_t unit,
-	    const void *key, size_t n_key, bool two_words, size_t optional,
-	    bool doubt, uint64_t word, uint64_t now, void *value,
-	    size_t n_buffer, size_t *n_value)
+LEVEL(take)(struct worker *w, struct group *g, uint64_t i,
+	    const struct entry *e, const void *key, size_t n_key,
+	    enum key_kind kind, size_t optional, bool doubt, uint64_t word,
+	    uint64_t now, void *value, size_t n_buffer, size_t *n_value)
 {
-	const struct segment *s = w->s;
-	const struct entry *e = entry_at(s, unit);
 	const unsigned char *own_key = e->rest + optional;
-	const unsigned char *from = (const unsigned char *)e +
-				    align_up(ENTRY_FIXED + optional + n_key, 8);
+	const unsigned char *from =
+		own_key +
+		(kind == KEY_9_TO_16
+			 ? align_up(ENTRY_FIXED + 16, 8) - ENTRY_FIXED
+			 : align_up(ENTRY_FIXED + n_key, 8) - ENTRY_FIXED);
 	struct cell *cell;
 	uint64_t version, size = e->n_value;
 
 	FORGET(size); /* where it is from: it is judged once */
-	if (unlikely(entry_n_key(e) != n_key || size > n_buffer ||
-		     from + size > s->end))
+	if (unlikely(entry_n_key_low(e) != (uint16_t)n_key || size > n_buffer ||
+		     from + size > w->near.end))
 		return false;
-	if (two_words ? unlikely(!same_word(own_key, key) ||
-				 !same_word(own_key + n_key - 8,
-					    (const char *)key + n_key - 8))
-		      : unlikely(memcmp(own_key, key, n_key)))
+	if (kind != KEY_LONG
+		    ? unlikely(!same_word(own_key, key) ||
+			       !same_word(own_key + n_key - 8,
+					  (const char *)key + n_key - 8))
+		    : unlikely(memcmp(own_key, key, n_key)))
 		return false;
 	if (doubt &&
-	    unlikely(!usual_valid(w, unit, key, n_key, from + size, word, now)))
+	    unlikely(!usual_valid(w, e, key, n_key, from + size, word, now)))
 		return false;
 	version = e->version;
-	reference_raise(g, (unsigned)i, &w->nowhere);
+	usual_raise(w, g, i);
 	LEVEL(copy)(value, from, size);
 	LEAVE();
 	if (unlikely(!larder_pin_ok(w)))
@@ -87,47 +96,43 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i, uint32_t unit,
 	cell = w->cell;
 	count_in(cell, COUNTER_HITS, 1);
 	count_cross(w, cell, version);
-	w->sample--;
 	if (n_value)
 		*n_value = size;
+	if (unlikely(--w->sample == 0))
+		usual_sample(w, key, n_key);
 	return true;
 }
 
 /* Apart, so that who has no doubt saves no registers for those who have. */
 static __attribute__((noinline)) TARGET bool
 LEVEL(take_doubtful)(struct worker *w, struct group *g, uint64_t i,
-		     uint32_t unit, const void *key, size_t n_key,
+		     const struct entry *e, const void *key, size_t n_key,
 		     uint64_t word, uint64_t now, void *value, size_t n_buffer,
 		     size_t *n_value)
 {
 	size_t optional = usual_optional(word);
 
-	return n_key - 8 <= 8
-		       ? LEVEL(take)(w, g, i, unit, key, n_key, true, optional,
-				     true, word, now, value, n_buffer, n_value)
-		       : LEVEL(take)(w, g, i, unit, key, n_key, false, optional,
+	return n_key - 9 <= 16 - 9
+		       ? LEVEL(take)(w, g, i, e, key, n_key, KEY_9_TO_16,
+				     optional, true, word, now, value, n_buffer,
+				     n_value)
+		       : LEVEL(take)(w, g, i, e, key, n_key, KEY_LONG, optional,
 				     true, word, now, value, n_buffer, n_value);
 }
 
-/* @g and @tag: where the key's hash leads. @two_words: the key has 8 to 16
- * bytes, which are two words that may overlap. */
+/* @g and @tag: where the key's hash leads. */
 static inline __attribute__((always_inline)) TARGET bool
-LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
+LEVEL(find)(struct worker *w, const void *key, size_t n_key, enum key_kind kind,
 	    struct group *g, unsigned tag, void *value, size_t n_buffer,
 	    size_t *n_value)
 {
-	const struct segment *s = w->s;
-	const struct hot *hot = s->hot;
+	const struct hot *hot = usual_hot(w);
+	const struct entry *e;
 	uint64_t mine, now, word, i;
 	uint32_t unit, mask;
 
-	/* The general road writes down each 64th hit in its entry. */
-	if (unlikely(w->sample == 1))
-		return false;
-	/* [EPO.1] larder_pin(), unless the section's number begins anew. */
-	mine = w->pin + (1u << PIN_SECTION_SHIFT);
-	if (unlikely(!(mine & PIN_SECTION_MASK)))
-		return false;
+	/* [EPO.1] larder_pin() */
+	mine = larder_pin_next(w);
 	store_release(&w->slot->pin, mine);
 	w->pin = mine;
 	compiler_barrier();
@@ -139,21 +144,22 @@ LEVEL(find)(struct worker *w, const void *key, size_t n_key, bool two_words,
 	mask = MATCH(g, tag);
 	if (unlikely(!mask))
 		goto unusual;
-	i = (uint32_t)__builtin_ctz(mask);
-	unit = slot_unit(load_acquire(&g->slot[i])); /* [PUB.2] */
-	FORGET(unit); /* that it was half of a word */
-	if (unlikely(!unit_valid(s, unit)))
+	i = lowest_bit(mask);
+	unit = usual_unit(g, i) - w->near.first_unit; /* [PUB.2] */
+	if (unlikely(unit >= w->near.n_units))
 		goto unusual;
-	word = load_acquire(&entry_at(s, unit)->flags_stamp);
+	e = (const struct entry *)(const void *)(w->near.pages +
+						 ((uint64_t)unit
+						  << UNIT_SHIFT));
+	word = load_acquire(&e->flags_stamp);
 	/* No flags but that of tags; and stamped since the last invalidation,
 	 * which says too that the segment is not closed. */
 	if (likely((word & ~((uint64_t)ENTRY_TAGS << 48)) == now)) {
-		if (likely(LEVEL(take)(w, g, i, unit, key, n_key, two_words, 0,
-				       false, word, now, value, n_buffer,
-				       n_value)))
+		if (likely(LEVEL(take)(w, g, i, e, key, n_key, kind, 0, false,
+				       word, now, value, n_buffer, n_value)))
 			return true;
 	} else if (likely(!(word >> 48 & ~(uint64_t)USUAL_FLAGS))) {
-		if (likely(LEVEL(take_doubtful)(w, g, i, unit, key, n_key, word,
+		if (likely(LEVEL(take_doubtful)(w, g, i, e, key, n_key, word,
 						now, value, n_buffer, n_value)))
 			return true;
 	}
@@ -171,10 +177,10 @@ static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
 
 	if (unlikely(!w->usual_serial))
 		return false;
-	return n_key - 8 <= 8 ? LEVEL(find)(w, key, n_key, true, g, tag, value,
-					    n_buffer, n_value)
-			      : LEVEL(find)(w, key, n_key, false, g, tag, value,
-					    n_buffer, n_value);
+	return n_key - 9 <= 16 - 9 ? LEVEL(find)(w, key, n_key, KEY_9_TO_16, g,
+						 tag, value, n_buffer, n_value)
+				   : LEVEL(find)(w, key, n_key, KEY_LONG, g,
+						 tag, value, n_buffer, n_value);
 }
 
 /* Keys that take a call to hash or to compare: a road of its own, so that the
@@ -189,7 +195,7 @@ LEVEL(get_long)(struct larder *h, const void *key, size_t n_key, void *value,
 		   (value || !n_buffer))) {
 		uint64_t hash = key_hash_of(w->s, key, n_key);
 
-		if (likely(LEVEL(find)(w, key, n_key, false,
+		if (likely(LEVEL(find)(w, key, n_key, KEY_LONG,
 				       group_of(w->s, hash), tag_of(hash),
 				       value, n_buffer, n_value)))
 			return LARDER_OK;
@@ -208,12 +214,11 @@ static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
 
 	if (unlikely(n_key - 9 > 16 - 9))
 		return LEVEL(get_long)(h, key, n_key, value, n_buffer, n_value);
-	if (unlikely(!w || w->usual_serial != h->serial || !key ||
-		     (!value && n_buffer)))
+	if (unlikely(!w || w->usual_serial != h->serial || !key || !value))
 		return larder_get_unusual(h, key, n_key, value, n_buffer,
 					  n_value);
-	hash = XXH3_len_9to16_64b(key, n_key, w->s->secret, 0);
-	g = group_of(w->s, hash);
+	hash = larder_hash_flipped(w->near.flips, key, n_key);
+	g = &w->near.groups[reduce_u32((uint32_t)hash, w->near.n_groups)];
 	tag = tag_of(hash);
 	/* What the hash had of the key goes out of the registers, which are
 	 * few. */
@@ -221,8 +226,8 @@ static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
 	FORGET(tag);
 	FORGET(key);
 	FORGET(n_key);
-	if (likely(LEVEL(find)(w, key, n_key, true, g, tag, value, n_buffer,
-			       n_value)))
+	if (likely(LEVEL(find)(w, key, n_key, KEY_9_TO_16, g, tag, value,
+			       n_buffer, n_value)))
 		return LARDER_OK;
 	return larder_get_unusual(w->handle, key, n_key, value, n_buffer,
 				  n_value);

@@ -90,6 +90,24 @@ static void count_kept(struct worker *w, const struct store *st, bool more)
 			  st->class, st->unit, more);
 }
 
+/*
+ * Ask for what the store will replace, if anything: two lines that depend on
+ * each other, on their way while the new entry is written. A hint.
+ */
+static void expect_old(const struct segment *s, uint64_t hash)
+{
+	const struct group *g = group_of(s, hash);
+	uint32_t mask = group_match(g, tag_of(hash)), unit;
+
+	if (!mask)
+		return;
+	unit = slot_unit(load_relaxed(&g->slot[__builtin_ctz(mask)]));
+	if (!unit_valid(s, unit))
+		return;
+	__builtin_prefetch(entry_at(s, unit), 1);
+	__builtin_prefetch(&s->main_bits[unit >> 6], 1);
+}
+
 /* Room for the entry, its bytes, its version. Not pinned. */
 static int prepare(struct worker *w, struct store *st)
 {
@@ -120,6 +138,7 @@ static int prepare(struct worker *w, struct store *st)
 	result = larder_slab_alloc(w, bytes, &st->unit, &st->header);
 	if (result)
 		return result;
+	expect_old(s, st->hash);
 	e = entry_at(s, st->unit);
 	born = clock_since(larder_clock_ms(), s->sb->created_ms);
 	e->born_key = born & STAMP_MASK;
@@ -315,8 +334,12 @@ static int check_keep(struct worker *w, const struct store *st)
 
 int larder_store_run(struct worker *w, struct store *st)
 {
+	const struct group *g = group_of(w->s, st->hash);
 	int outcome = check_keep(w, st);
 	enum index_result result = INDEX_CHANGED;
+
+	__builtin_prefetch(g, 1);
+	__builtin_prefetch(&g->slot[GROUP_LINE0_SLOTS], 1);
 
 	if (!outcome)
 		outcome = prepare(w, st);
@@ -348,6 +371,7 @@ int larder_store_run(struct worker *w, struct store *st)
 		      st->plan.n_key + st->plan.n_value);
 	}
 	larder_upkeep(w);
+	larder_slab_expect(w, st->class);
 	return outcome;
 }
 

@@ -28,7 +28,7 @@
 #include "base/hash.h"
 
 enum {
-	LAYOUT_VERSION = 3,
+	LAYOUT_VERSION = 4,
 	UNIT_BYTES = 64,
 	UNIT_SHIFT = 6,
 	MAX_CLASSES = 64,
@@ -138,7 +138,8 @@ enum { FIRST_EPOCH = 16 };
  * Worker slot. The robust mutex, held for the life of the attachment, is the
  * claim; FUTEX_OWNER_DIED in its word is the death notice.
  *
- *   pin      0, or epoch:40 | section:16 | flags:8
+ *   pin      0, or section:16 | epoch:40 | flags:8; the section is above, so
+ *            that it begins anew of its own accord
  *   hazard   units that must not be freed, 0 = none
  *
  *   field      written by                           read by
@@ -165,12 +166,11 @@ struct slot {
 _Static_assert(sizeof(struct slot) == 256, "slot is four lines");
 
 enum { PIN_ACTIVE = 1, PIN_EXPELLED = 2 };
-#define PIN_SECTION_SHIFT 8
-#define PIN_SECTION_MASK  0xffff00u
-#define PIN_EPOCH_SHIFT	  24
+#define PIN_EPOCH_SHIFT 8
+#define PIN_SECTION	(UINT64_C(1) << 48) /* one more of them */
 static inline uint64_t pin_epoch(uint64_t pin)
 {
-	return pin >> PIN_EPOCH_SHIFT;
+	return field_get(pin, PIN_EPOCH_SHIFT, 40);
 }
 
 /* Counters of one slot: cumulative over all its owners. Only the owner writes,

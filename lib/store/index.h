@@ -114,11 +114,21 @@ int larder_index_find_unit(const struct group *g, uint32_t unit,
 /* An empty slot of g, of the first line if there is one; -1 if full. */
 int larder_index_find_empty(const struct group *g);
 
+/* A group's words: the control word and the references, then the slots. */
+enum {
+	GROUP_FIRST_SLOT = 2,
+	GROUP_SLOT_WORDS = ((1 << GROUP_SLOTS) - 1) << GROUP_FIRST_SLOT,
+};
+_Static_assert(offsetof(struct group, slot) == GROUP_FIRST_SLOT * 8 &&
+		       GROUP_FIRST_SLOT + GROUP_SLOTS == 16,
+	       "a group is sixteen words");
+
 /*
- * The slots of g that carry @tag, as a mask. Free of branches: which slot it is
- * cannot be predicted, and a mispredicted branch on a line that is still on its
- * way from memory would keep the processor from beginning anything behind it.
- * A hint: whoever uses a slot loads its word, with acquire, and looks again.
+ * The words of g that are slots and carry @tag, as a mask. Free of branches:
+ * which slot it is cannot be predicted, and a mispredicted branch on a line
+ * that is still on its way from memory would keep the processor from beginning
+ * anything behind it. A hint: whoever uses a slot loads its word, with acquire,
+ * and looks again.
  */
 #if defined(__SSE2__) && !defined(LARDER_TSAN)
 /* The tag is the upper 12 bits of each word's upper half: gather four halves,
@@ -133,8 +143,7 @@ static inline __m128i match_four(const __m128i *words, __m128i wanted)
 	return _mm_cmpeq_epi32(_mm_srli_epi32(halves, 20), wanted);
 }
 
-/* Sixteen words, of which the first two are no slots. */
-static inline uint32_t group_match(const struct group *g, unsigned tag)
+static inline uint32_t group_match_words(const struct group *g, unsigned tag)
 {
 	const __m128i *words = (const __m128i *)(const void *)g;
 	const __m128i wanted = _mm_set1_epi32((int)tag);
@@ -143,19 +152,26 @@ static inline uint32_t group_match(const struct group *g, unsigned tag)
 	__m128i second = _mm_packs_epi32(match_four(words + 4, wanted),
 					 match_four(words + 6, wanted));
 
-	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second)) >> 2;
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second)) &
+	       GROUP_SLOT_WORDS;
 }
 #else
-static inline uint32_t group_match(const struct group *g, unsigned tag)
+static inline uint32_t group_match_words(const struct group *g, unsigned tag)
 {
 	uint32_t mask = 0;
 
 	for (unsigned i = 0; i < GROUP_SLOTS; i++)
 		mask |= (uint32_t)(slot_tag(load_acquire(&g->slot[i])) == tag)
-			<< i;
+			<< (i + GROUP_FIRST_SLOT);
 	return mask;
 }
 #endif
+
+/* The same, bit i for slot i. */
+static inline uint32_t group_match(const struct group *g, unsigned tag)
+{
+	return group_match_words(g, tag) >> GROUP_FIRST_SLOT;
+}
 
 /* ------------------------------------------------------------------ */
 /* References: a nibble a slot, 0..3. Plain stores: see struct group. */
@@ -184,9 +200,9 @@ static inline void reference_raise(struct group *g, unsigned i,
 				   atomic_u64 *nowhere)
 {
 	uint64_t seen = load_relaxed(&g->refs);
-	bool below = (seen >> i * 4 & 15) < REFERENCE_CAP;
+	uint64_t missing = ~seen & (uint64_t)REFERENCE_CAP << i * 4;
 
-	store_relaxed(below ? &g->refs : nowhere,
+	store_relaxed(missing ? &g->refs : nowhere,
 		      seen + (UINT64_C(1) << i * 4));
 }
 

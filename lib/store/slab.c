@@ -16,7 +16,10 @@
 #include "store/grace.h"
 #include "store/page.h"
 
-enum { RECLAIM_SHARE = 128 /* freed at a time where there is no hurry */ };
+enum {
+	RECLAIM_SHARE = 128, /* freed at a time where there is no hurry */
+	AHEAD = 8,	     /* headers asked for before they are needed */
+};
 
 bool larder_unit_in_page(const struct segment *s, uint32_t unit, uint64_t word,
 			 unsigned *class)
@@ -385,6 +388,15 @@ static bool ripe_head(const struct worker *w, uint64_t epoch)
 	       (uint32_t)epoch - r->epoch < UINT32_C(1) << 31;
 }
 
+/* Ask for the header of the i-th in the ring: beyond its tail for that of an
+ * older one, which does no harm. */
+static void expect_retired(const struct worker *w, uint32_t i)
+{
+	uint32_t unit = w->retired[(w->retired_head + i) % RETIRE_RING].unit;
+
+	__builtin_prefetch(entry_at(w->s, unit), 1);
+}
+
 void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms)
 {
 	struct segment *s = w->s;
@@ -408,9 +420,12 @@ void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms)
 	if (!hurry)
 		n = (uint32_t)min_u64(n, RECLAIM_SHARE);
 	larder_pin(w);
+	for (uint32_t i = 0; i < AHEAD; i++)
+		expect_retired(w, i);
 	while (n-- && ripe_head(w, epoch)) {
 		struct retired r = w->retired[w->retired_head++ % RETIRE_RING];
 
+		expect_retired(w, AHEAD - 1);
 		if (larder_hazard_has(hazards, n_hazards, r.unit)) {
 			/* Leased: to the back of the queue, as of now. */
 			r.epoch = (uint32_t)epoch;

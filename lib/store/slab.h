@@ -35,6 +35,8 @@ static inline unsigned larder_slab_class(const struct segment *s,
 	return units <= page_units(s) ? s->class_of_units[units] : RUN_CLASS;
 }
 
+enum { EXPECT_UNITS = 16 };
+
 /* Units of an object of this class; of a run, by its number of pages. */
 static inline uint32_t larder_class_units(const struct segment *s,
 					  unsigned class)
@@ -80,6 +82,23 @@ void larder_slab_reclaim(struct worker *w, bool hurry, uint64_t patience_ms);
  * it, judged by @epoch and the hazard snapshot taken after it. Pinned. */
 bool larder_slab_free_ripe(struct worker *w, uint32_t unit, uint64_t epoch,
 			   const uint32_t *hazards, uint32_t n_hazards);
+
+/* Ask for the lines that the next store of this class will write. */
+static inline void larder_slab_expect(const struct worker *w, unsigned class)
+{
+	const struct segment *s = w->s;
+	const struct magazine *m;
+	uint32_t unit, n;
+
+	if (class == RUN_CLASS || !w->magazine[class].n)
+		return;
+	m = &w->magazine[class];
+	unit = m->unit[m->n - 1];
+	n = (uint32_t)min_u64(larder_class_units(s, class), EXPECT_UNITS);
+	for (uint32_t i = 0; i < n; i++)
+		__builtin_prefetch(entry_at(s, unit + i), 1);
+	__builtin_prefetch(&s->main_bits[unit >> 6], 1);
+}
 
 /* This thread's magazines and rings back into shared hints. Not pinned. */
 void larder_slab_flush(struct worker *w);

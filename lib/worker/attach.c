@@ -138,6 +138,16 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	w->handle_serial = h->serial;
 	w->attachment = fetch_add_relaxed(&n_attachments, 1) + 1;
 	w->usual_serial = s->fenced ? 0 : h->serial;
+	w->near = (struct near){
+		.base = s->base,
+		.pages = s->base + ((uint64_t)s->first_unit << UNIT_SHIFT),
+		.end = s->end,
+		.groups = s->groups,
+		.n_groups = s->n_groups,
+		.first_unit = s->first_unit,
+		.n_units = s->n_units,
+	};
+	larder_hash_flips(s->secret, w->near.flips);
 	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
 	w->sample = 64;
 	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=

@@ -23,16 +23,15 @@ enum { GRACE = 3 };
 /* The pin that follows: the next section, in the epoch seen last. */
 static inline uint64_t larder_pin_next(const struct worker *w)
 {
-	return (w->pin & ~(uint64_t)PIN_SECTION_MASK) |
-	       ((w->pin + (1u << PIN_SECTION_SHIFT)) & PIN_SECTION_MASK);
+	return w->pin + PIN_SECTION;
 }
 
 /* The epoch that this thread's next pin will name. */
 static inline void larder_pin_remember(struct worker *w, uint64_t epoch)
 {
 	w->epoch = epoch;
-	w->pin = epoch << PIN_EPOCH_SHIFT | (w->pin & PIN_SECTION_MASK) |
-		 PIN_ACTIVE;
+	w->pin = (w->pin & ~(PIN_SECTION - 1)) |
+		 field_put(epoch, PIN_EPOCH_SHIFT, 40) | PIN_ACTIVE;
 }
 
 /*

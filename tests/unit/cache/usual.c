@@ -6,6 +6,7 @@
  * usual.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -175,4 +176,110 @@ Test(cache_usual, optional_fields)
 		at_each_level(&f, "optional", 8, 100, false);
 	}
 	larder_close(f.h);
+}
+
+/* The level's own road alone, without the library's way in. */
+static void hit_times(struct fixture *f, int level, const char *key, int n)
+{
+	size_t n_key = strlen(key), n_value;
+	unsigned char value[GUARD];
+	struct usual code;
+
+	if (!larder_usual_of((enum usual_level)level, &code))
+		return;
+	for (int i = 0; i < n; i++)
+		cr_assert(code.hit(f->w, key, n_key,
+				   key_hash_of(f->w->s, key, n_key), value,
+				   sizeof value, &n_value));
+}
+
+Test(cache_usual, one_hit_in_64_is_written_down)
+{
+	for (int level = 0; level < N_USUAL_LEVELS; level++) {
+		struct fixture f = fixture_open();
+		struct larder_info info = {.size_of = sizeof info};
+		unsigned char value[GUARD];
+		uint64_t before;
+
+		put(&f, "sampled", 7, 10, NULL);
+		before = hits(&f);
+		hit_times(&f, level, "sampled", 64 * 200);
+		if (hits(&f) == before) {
+			larder_close(f.h);
+			continue; /* the processor has no such level */
+		}
+		cr_expect_eq(hits(&f) - before, 64 * 200u);
+		cr_assert_eq(larder_get_info(f.h, "sampled", 7, value,
+					     sizeof value, &info),
+			     LARDER_OK);
+		/* Between 32 and 95 hits from one sample to the next. */
+		cr_expect_geq(info.hits, 64u * 200 * 64 / 95 - 64 * 64);
+		cr_expect_leq(info.hits, 64u * 200 * 64 / 32 + 64 * 64);
+		cr_expect_geq(info.hits, 64u * 150);
+		larder_close(f.h);
+	}
+}
+
+/* Whichever slot a key lies in, its own reference rises, to 3, and no other. */
+Test(cache_usual, references_rise_to_three)
+{
+	struct fixture f = fixture_open();
+
+	for (int i = 0; i < 20000; i++) {
+		char key[16];
+
+		snprintf(key, sizeof key, "reference %05d", i);
+		put(&f, key, 15, 8, NULL);
+	}
+	for (int level = 0; level < N_USUAL_LEVELS; level++) {
+		unsigned seen = 0;
+		struct usual code;
+
+		if (!larder_usual_of((enum usual_level)level, &code))
+			continue;
+		for (int i = 0; i < 20000; i++) {
+			char key[16];
+			struct lookup there;
+			uint64_t refs, hash;
+
+			snprintf(key, sizeof key, "reference %05d", i);
+			hash = key_hash_of(f.w->s, key, 15);
+			if (!larder_find(f.w, key, 15, hash, &there) ||
+			    there.slot != (unsigned)__builtin_ctz(group_match(
+						  there.group, tag_of(hash))))
+				continue; /* evicted, or not the first */
+			seen |= 1u << there.slot;
+			store_relaxed(&there.group->refs, 0);
+			for (uint64_t n = 1; n <= 5; n++) {
+				hit_times(&f, level, key, 1);
+				refs = load_relaxed(&there.group->refs);
+				cr_assert_eq(refs,
+					     min_u64(n, 3) << there.slot * 4,
+					     "slot %u, hit %lu", there.slot,
+					     (unsigned long)n);
+			}
+		}
+		cr_expect_geq(__builtin_popcount(seen), 10,
+			      "slots of too few kinds: %x", seen);
+	}
+	larder_close(f.h);
+}
+
+/* The hash that a hit makes of a secret prepared is the one that everybody
+ * makes. */
+Test(cache_usual, the_prepared_hash_is_the_hash)
+{
+	unsigned char secret[LARDER_SECRET_BYTES], key[16];
+	uint64_t random = 88172645463325252, flips[2];
+
+	for (int round = 0; round < 200; round++) {
+		for (size_t i = 0; i < sizeof secret; i++)
+			secret[i] = (unsigned char)random_next(&random);
+		for (size_t i = 0; i < sizeof key; i++)
+			key[i] = (unsigned char)random_next(&random);
+		larder_hash_flips(secret, flips);
+		for (size_t n = 9; n <= sizeof key; n++)
+			cr_assert_eq(larder_hash_flipped(flips, key, n),
+				     larder_hash(secret, key, n));
+	}
 }
