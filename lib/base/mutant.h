@@ -45,6 +45,7 @@ enum {
 	LARDER_MUTANT_RESTAMP_LATE,	/* raised past what was judged */
 	LARDER_MUTANT_FLOOR_LATE,	/* word displaced before its floor */
 	LARDER_MUTANT_FLOOR_FIRST,	/* floor read before the words */
+	LARDER_MUTANT_MOVE_BLIND,	/* copied, whatever was stored since */
 	N_LARDER_MUTANTS,
 };
 

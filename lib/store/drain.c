@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Draining: drain.h. All pages of a window are worked on in step, so that any
- * number of them costs the same two grace periods.
+ * number of them costs the same two grace periods; a third one where kept
+ * entries have to move and room for them has to be made first.
  */
 #include "store/drain.h"
 
@@ -9,23 +10,27 @@
 
 #include <larder/larder.h>
 
+#include "base/counters.h"
 #include "store/entry.h"
 #include "store/evict.h"
 #include "store/grace.h"
+#include "store/index.h"
 #include "store/page.h"
 #include "store/slab.h"
 
-enum block_result { ALL_BLOCKED, SOME_LEFT, IMPOSSIBLE };
+enum block_result { ALL_BLOCKED, SOME_LEFT, HAS_TO_MOVE, IMPOSSIBLE };
 
-struct ripeness {
+struct drain {
 	uint64_t epoch;
 	uint32_t *hazards;
 	uint32_t n_hazards;
+	/* Kept entries that found no room elsewhere, by class. */
+	uint32_t n_stuck[MAX_CLASSES];
 };
 
 /* One object of a page that we drain: on towards BLOCKED. */
 static enum block_result block_object(struct worker *w, uint32_t unit,
-				      unsigned class, const struct ripeness *r)
+				      unsigned class, const struct drain *d)
 {
 	struct segment *s = w->s;
 	atomic_u64 *header = &entry_at(s, unit)->header;
@@ -38,16 +43,18 @@ static enum block_result block_object(struct worker *w, uint32_t unit,
 	if (HEADER_STATE(seen) == HEADER_LIVE) {
 		if (!larder_entry_view(s, unit, &v))
 			return SOME_LEFT;
-		if (v.flags & (LARDER_KEEP | LARDER_REGION))
+		if (v.flags & LARDER_REGION)
 			return IMPOSSIBLE;
+		if (v.flags & LARDER_KEEP)
+			return HAS_TO_MOVE;
 		larder_evict_unit(w, unit,
 				  larder_hash(s->sb->secret, v.key, v.n_key),
 				  class, EVICT_DRAIN);
 		return SOME_LEFT;
 	}
 	if (HEADER_STATE(seen) == HEADER_RETIRED) {
-		larder_slab_free_ripe(w, unit, r->epoch, r->hazards,
-				      r->n_hazards);
+		larder_slab_free_ripe(w, unit, d->epoch, d->hazards,
+				      d->n_hazards);
 		if (!larder_hazard_set(w, HAZARD_OLD, unit))
 			return SOME_LEFT;
 		seen = load_acquire(header);
@@ -61,8 +68,103 @@ static enum block_result block_object(struct worker *w, uint32_t unit,
 		       : SOME_LEFT;
 }
 
+/* The entry at @from has a copy at @to from now on, of the same version: by one
+ * CAS on its slot word, as an update's. Pinned, HAZARD_OLD on @from. */
+static bool replace_by_copy(struct worker *w, uint32_t from, unsigned class,
+			    uint32_t to, uint64_t to_header)
+{
+	struct segment *s = w->s;
+	const struct entry *old = entry_at(s, from);
+	const size_t skip = offsetof(struct entry, version); /* the header */
+	uint64_t header = load_acquire(&old->header), hash, word;
+	struct entry_view v;
+	struct group *g;
+	int i;
+
+	if (HEADER_STATE(header) != HEADER_LIVE ||
+	    !larder_entry_view(s, from, &v) ||
+	    v.n_bytes > (uint64_t)larder_class_units(s, class) << UNIT_SHIFT)
+		return false;
+	hash = larder_hash(s->sb->secret, v.key, v.n_key);
+	g = group_of(s, hash);
+	i = larder_index_find_unit(g, from, &word);
+	if (i < 0)
+		return false;
+	/* Its stamp and hits may change meanwhile, which loses a hint; nothing
+	 * else of a linked entry ever does. */
+	larder_copy_unstable((unsigned char *)entry_at(s, to) + skip,
+			     (const unsigned char *)old + skip,
+			     v.n_bytes - skip);
+	if (MUTANT(MOVE_BLIND))
+		word = load_acquire(&g->slot[i]);
+	if (larder_index_replace(w, g, (unsigned)i, word, tag_of(hash), to) !=
+	    INDEX_DONE)
+		return false;
+	larder_slab_publish(w, to, to_header);
+	larder_slab_retire(w, from, header);
+	return true;
+}
+
+/*
+ * A kept entry of a page that we drain goes to an object of its class that is
+ * free elsewhere. Whoever reads, leases, changes or removes it meanwhile meets
+ * the one or the other, and a death leaves what a put's does. Not pinned.
+ */
+static void move_kept(struct worker *w, uint32_t from, unsigned class,
+		      struct drain *d)
+{
+	uint64_t header;
+	uint32_t to;
+	bool moved;
+
+	if (!larder_slab_take_known(w, class, &to, &header)) {
+		d->n_stuck[class]++;
+		return;
+	}
+	/* A mark that a death left in this memory would have it evicted. */
+	larder_evict_unlinked(w, class, to);
+	larder_pin(w);
+	moved = larder_hazard_set(w, HAZARD_OLD, from) &&
+		replace_by_copy(w, from, class, to, header);
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+	if (moved)
+		count(w, COUNTER_KEPT_MOVED, 1);
+	else
+		larder_slab_abandon(w, to, header);
+}
+
+/*
+ * Room for the kept entries that found none: others of their class are evicted.
+ * Where there are none a class that is to give up a page keeps its own, but for
+ * a large value it gets another one. False: there is no room.
+ */
+static bool make_way(struct worker *w, struct drain *d, bool for_run)
+{
+	bool evicted = false;
+
+	for (unsigned class = 0; class < w->s->n_classes; class ++) {
+		uint32_t n = d->n_stuck[class];
+		uint32_t per_page =
+			page_units(w->s) / larder_class_units(w->s, class);
+
+		d->n_stuck[class] = 0;
+		if (!n)
+			continue;
+		n -= larder_evict(w, class, n);
+		evicted = true;
+		for (; n; n -= (uint32_t)min_u64(n, per_page))
+			if (!for_run || (!larder_page_add(w, class, false) &&
+					 !larder_page_steal(w, class)))
+				return false;
+	}
+	if (evicted)
+		larder_slab_reclaim(w, true, PATIENCE_URGENT_MS);
+	return true;
+}
+
 static enum block_result block_page(struct worker *w, uint32_t page,
-				    const struct ripeness *r)
+				    struct drain *d)
 {
 	struct segment *s = w->s;
 	unsigned class = PAGE_CLASS(load_acquire(&s->page_words[page]));
@@ -74,12 +176,14 @@ static enum block_result block_page(struct worker *w, uint32_t page,
 		enum block_result one;
 
 		larder_pin(w);
-		one = block_object(w, first + i * units, class, r);
+		one = block_object(w, first + i * units, class, d);
 		larder_hazard_clear(w, HAZARD_OLD);
 		larder_unpin(w);
 		if (one == IMPOSSIBLE)
 			return IMPOSSIBLE;
-		if (one == SOME_LEFT)
+		if (one == HAS_TO_MOVE)
+			move_kept(w, first + i * units, class, d);
+		if (one != ALL_BLOCKED)
 			all = SOME_LEFT;
 	}
 	return all;
@@ -145,7 +249,7 @@ static void finish_drain(struct worker *w, uint32_t page)
 
 /* Evict the run that the page belongs to. False: it is kept. */
 static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
-		      const struct ripeness *r)
+		      const struct drain *d)
 {
 	struct segment *s = w->s;
 	struct entry_view v;
@@ -170,8 +274,8 @@ static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
 							      v.key, v.n_key),
 						  RUN_CLASS, EVICT_DRAIN);
 		} else if (HEADER_STATE(seen) == HEADER_RETIRED) {
-			larder_slab_free_ripe(w, unit, r->epoch, r->hazards,
-					      r->n_hazards);
+			larder_slab_free_ripe(w, unit, d->epoch, d->hazards,
+					      d->n_hazards);
 		}
 	}
 	larder_hazard_clear(w, HAZARD_OLD);
@@ -181,11 +285,21 @@ static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
 
 /* One pass over the window. */
 static enum block_result window_pass(struct worker *w, uint32_t first,
-				     uint32_t n, const struct ripeness *r)
+				     uint32_t n, struct drain *d)
 {
 	struct segment *s = w->s;
 	enum block_result all = ALL_BLOCKED, one;
 
+	/* All of them first: what has to move moves out of the window. */
+	for (uint32_t page = first; page < first + n; page++) {
+		uint64_t word = load_acquire(&s->page_words[page]);
+
+		if (PAGE_STATE(word) == PAGE_ACTIVE)
+			cas_acqrel(&s->page_words[page], &word,
+				   page_own_word(w, PAGE_DRAINING,
+						 PAGE_CLASS(word),
+						 PAGE_GENERATION(word)));
+	}
 	for (uint32_t page = first; page < first + n; page++) {
 		uint64_t word = load_acquire(&s->page_words[page]);
 
@@ -202,19 +316,13 @@ static enum block_result window_pass(struct worker *w, uint32_t first,
 				all = SOME_LEFT;
 			}
 			break;
-		case PAGE_ACTIVE:
-			if (!cas_acqrel(&s->page_words[page], &word,
-					page_own_word(w, PAGE_DRAINING,
-						      PAGE_CLASS(word),
-						      PAGE_GENERATION(word)))) {
-				all = SOME_LEFT;
-				break;
-			}
-			/* fall through */
+		case PAGE_ACTIVE: /* since a moment ago */
+			all = SOME_LEFT;
+			break;
 		case PAGE_DRAINING:
-			if (!page_owned(w, load_acquire(&s->page_words[page])))
+			if (!page_owned(w, word))
 				return IMPOSSIBLE;
-			one = block_page(w, page, r);
+			one = block_page(w, page, d);
 			if (one == IMPOSSIBLE)
 				return IMPOSSIBLE;
 			if (one == SOME_LEFT)
@@ -222,7 +330,7 @@ static enum block_result window_pass(struct worker *w, uint32_t first,
 			break;
 		case PAGE_RUN_HEAD:
 		case PAGE_RUN_BODY:
-			if (!evict_run(w, page, word, r))
+			if (!evict_run(w, page, word, d))
 				return IMPOSSIBLE;
 			all = SOME_LEFT;
 			break;
@@ -233,21 +341,21 @@ static enum block_result window_pass(struct worker *w, uint32_t first,
 	return all;
 }
 
-static void look(struct worker *w, struct ripeness *r)
+static void look(struct worker *w, struct drain *d)
 {
-	r->epoch = load_acquire(&w->s->hot->epoch);
-	r->n_hazards = larder_hazard_snapshot(w->s, r->hazards);
+	d->epoch = load_acquire(&w->s->hot->epoch);
+	d->n_hazards = larder_hazard_snapshot(w->s, d->hazards);
 }
 
 /* Does anybody hold a hazard on an object of the window? */
 static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
-			const struct ripeness *r)
+			const struct drain *d)
 {
 	uint32_t begin = page_first_unit(s, first);
 	uint32_t end = page_first_unit(s, first + n);
 
-	for (uint32_t i = 0; i < r->n_hazards; i++)
-		if (r->hazards[i] >= begin && r->hazards[i] < end)
+	for (uint32_t i = 0; i < d->n_hazards; i++)
+		if (d->hazards[i] >= begin && d->hazards[i] < end)
 			return true;
 	return false;
 }
@@ -255,21 +363,21 @@ static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
 /* Is memory of the window leased? Its entries would be lost and the window not
  * had, for as long as the lease lasts. */
 static bool window_leased(struct segment *s, uint32_t first, uint32_t n,
-			  struct ripeness *r)
+			  struct drain *d)
 {
 	uint64_t word = load_acquire(&s->page_words[first]);
 	uint32_t head;
 
-	r->n_hazards = larder_lease_snapshot(s, r->hazards);
-	if (!r->n_hazards)
+	d->n_hazards = larder_lease_snapshot(s, d->hazards);
+	if (!d->n_hazards)
 		return false;
 	/* A run that began before the window: its entry is named by its head.
 	 */
 	if (larder_page_in_run(s, first, word, &head) &&
-	    larder_hazard_has(r->hazards, r->n_hazards,
+	    larder_hazard_has(d->hazards, d->n_hazards,
 			      page_first_unit(s, head)))
 		return true;
-	return window_held(s, first, n, r);
+	return window_held(s, first, n, d);
 }
 
 static void undo_window(struct worker *w, uint32_t first, uint32_t n)
@@ -290,32 +398,34 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 {
 	struct segment *s = w->s;
 	enum block_result result = SOME_LEFT;
-	struct ripeness r = {
+	struct drain d = {
 		.hazards = malloc(sizeof(uint32_t) * s->n_slots * N_HAZARDS),
 	};
 	bool taken = false;
 
-	if (!r.hazards)
+	if (!d.hazards)
 		return false;
-	if (window_leased(s, first, n, &r)) {
-		free(r.hazards);
+	if (window_leased(s, first, n, &d)) {
+		free(d.hazards);
 		return false;
 	}
 	for (int pass = 0; pass < 4 && result == SOME_LEFT; pass++) {
 		if (pass)
 			larder_grace(w, PATIENCE_URGENT_MS);
-		look(w, &r);
-		result = window_pass(w, first, n, &r);
+		look(w, &d);
+		result = window_pass(w, first, n, &d);
+		if (result == SOME_LEFT && !make_way(w, &d, n > 1))
+			result = IMPOSSIBLE;
 	}
 	if (result == ALL_BLOCKED) {
 		if (MUTANT(RETYPE_EAGER)) {
 			taken = true;
 		} else if (larder_grace(w, PATIENCE_URGENT_MS)) {
-			look(w, &r);
-			taken = !window_held(s, first, n, &r);
+			look(w, &d);
+			taken = !window_held(s, first, n, &d);
 		}
 	}
-	free(r.hazards);
+	free(d.hazards);
 	if (!taken) {
 		undo_window(w, first, n);
 		return false;

@@ -11,8 +11,8 @@
  *   insert   linearizes at H2, by whoever does it
  *   update, remove, evict   at their slot CAS
  *   hit      at the load of the slot word
- *   miss     at some point of the scan: entries never move, so a key that is
- *            there throughout is found
+ *   miss     at some point of the scan: a key stays in its slot, wherever its
+ *            entry lies, so one that is there throughout is found
  *
  *   dies after           leaves                        repaired by
  *   announcing           a committed insert, ctl busy   next writer, sweep

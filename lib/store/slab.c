@@ -161,8 +161,8 @@ static bool refill(struct worker *w, unsigned class)
 	}
 }
 
-static bool take_known(struct worker *w, unsigned class, uint32_t *unit,
-		       uint64_t *header)
+bool larder_slab_take_known(struct worker *w, unsigned class, uint32_t *unit,
+			    uint64_t *header)
 {
 	struct magazine *m = &w->magazine[class];
 
@@ -205,11 +205,12 @@ static int alloc_object(struct worker *w, unsigned class, uint32_t *unit,
 			uint64_t *header)
 {
 	for (int round = 0; round < 8; round++) {
-		if (take_known(w, class, unit, header))
+		if (larder_slab_take_known(w, class, unit, header))
 			return LARDER_OK;
 		make_room(w, class, round);
 	}
-	return take_known(w, class, unit, header) ? LARDER_OK : LARDER_NO_SPACE;
+	return larder_slab_take_known(w, class, unit, header) ? LARDER_OK
+							      : LARDER_NO_SPACE;
 }
 
 static int alloc_run(struct worker *w, uint64_t n_bytes, uint32_t *unit,

@@ -62,6 +62,11 @@ static inline uint64_t larder_object_units(const struct segment *s,
 int larder_slab_alloc(struct worker *w, uint64_t n_bytes, uint32_t *unit,
 		      uint64_t *header);
 
+/* The same of an object of @class that is known to be free: nothing is evicted
+ * for it, no page looked for. False: none is. */
+bool larder_slab_take_known(struct worker *w, unsigned class, uint32_t *unit,
+			    uint64_t *header);
+
 /* Give back what was allocated and never linked; ends HAZARD_NEW. */
 void larder_slab_abandon(struct worker *w, uint32_t unit, uint64_t header);
 

@@ -60,10 +60,16 @@ const char *letter_late_refresh(char before)
 	return before == 'a' || before == '-' ? "b" : letter_same(before);
 }
 
-/* Only what was there when the version was read is replaced. */
-const char *letter_only_a(char before)
+/* By the starting state. */
+static bool there_first(char letter)
 {
-	return before == 'a' ? "b" : letter_same(before);
+	return letter == 'a' || letter == 'p';
+}
+
+/* Only what was there when the version was read is replaced. */
+const char *letter_only_first(char before)
+{
+	return there_first(before) ? "b" : letter_same(before);
 }
 
 const char *letter_only_old(char before)
@@ -71,15 +77,20 @@ const char *letter_only_old(char before)
 	return nothing(before) ? letter_same(before) : "b";
 }
 
-const char *letter_a_goes(char before)
+const char *letter_first_goes(char before)
 {
-	return before == 'a' ? "-" : letter_same(before);
+	return there_first(before) ? "-" : letter_same(before);
 }
 
 /* What is kept is exempt. */
+static bool is_kept(char letter)
+{
+	return letter == 'p' || letter == 'q';
+}
+
 const char *letter_invalid(char before)
 {
-	return before == 'q' ? "q" : "s";
+	return is_kept(before) ? letter_same(before) : "s";
 }
 
 /* Scripts store without tags. */
@@ -111,8 +122,8 @@ const char *letter_may_go(char before)
 {
 	static char letters[3] = "-";
 
-	if (before == 's')
-		return "s";
+	if (before == 's' || is_kept(before))
+		return letter_same(before);
 	letters[1] = nothing(before) ? '\0' : before;
 	return letters;
 }

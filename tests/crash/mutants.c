@@ -77,6 +77,7 @@ static const struct {
 	       "invalidate another key, invalid, its set full", NULL),
 	CAUGHT(FLOOR_FIRST, "stall", "get, invalid, its set full",
 	       "invalidate beside"),
+	CAUGHT(MOVE_BLIND, "stall", "move what is kept, kept", "put"),
 };
 
 /* The run that catches mutant @i, with it or without. 0: it passed. */

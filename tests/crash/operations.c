@@ -122,7 +122,7 @@ static bool whole(const char *value, size_t n)
 	for (size_t i = 1; i<n; i += n> SMALL ? 997 : 1)
 		if (value[i] != value[0])
 			return false;
-	return n == SMALL ? value[0] && strchr("abzq", value[0])
+	return n == SMALL ? value[0] && strchr("abpqz", value[0])
 			  : n == LARGE && value[0] == 'a';
 }
 
@@ -420,6 +420,17 @@ static int op_page_move(struct larder *h)
 		       : LARDER_NO_SPACE;
 }
 
+static int op_move_kept(struct larder *h)
+{
+	return drain_key(h, 1) ? 0 : LARDER_NO_SPACE;
+}
+
+/* Two pages, as for a run: KEY's and the next. */
+static int op_move_for_run(struct larder *h)
+{
+	return drain_key(h, 2) ? 0 : LARDER_NO_SPACE;
+}
+
 static int op_page_add(struct larder *h)
 {
 	struct worker *w = worker(h);
@@ -523,12 +534,13 @@ static int op_region(struct larder *h)
 const struct operation operations[] = {
 	{"put", NULL, op_put, letter_to_b,
 	 INDEX_STATES | MEMORY_STATES | PAGE_STATES | BIT(S_EXPIRED) |
-		 BIT(S_RUN) | BIT(S_DEAD_FILLING) | BIT(S_DEAD_LEASING),
+		 BIT(S_RUN) | BIT(S_DEAD_FILLING) | BIT(S_DEAD_LEASING) |
+		 BIT(S_KEPT) | BIT(S_KEPT_HALF_MOVED),
 	 .dated = true},
 	{"put tagged", NULL, op_put_tagged, letter_to_b,
 	 BIT(S_TAGGED) | BIT(S_HALF_INVALIDATED), .dated = true},
 	{"put to keep", NULL, op_put_kept, letter_to_q,
-	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_GROUP_FULL)},
+	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_GROUP_FULL) | BIT(S_KEPT)},
 	{"put a run", NULL, op_put_run, letter_to_run,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_MEMORY_FULL) |
 		 PAGE_STATES,
@@ -537,26 +549,27 @@ const struct operation operations[] = {
 	{"replace", NULL, op_replace, letter_only_old,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_PENDING) | BIT(S_EXPIRED),
 	 .dated = true},
-	{"compare and swap", read_version, op_cas, letter_only_a,
+	{"compare and swap", read_version, op_cas, letter_only_first,
 	 BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_DEAD_LINKED) |
-		 BIT(S_MEMORY_FULL_PRESENT)},
+		 BIT(S_MEMORY_FULL_PRESENT) | BIT(S_KEPT)},
 	{"increment", NULL, op_increment, letter_one_more,
 	 BIT(S_COUNTER) | BIT(S_ABSENT) | BIT(S_PRESENT) | BIT(S_GROUP_FULL)},
 	{"touch", NULL, op_touch, letter_same,
-	 BIT(S_PRESENT) | BIT(S_ABSENT) | BIT(S_TAGGED)},
+	 BIT(S_PRESENT) | BIT(S_ABSENT) | BIT(S_TAGGED) | BIT(S_KEPT)},
 	{"remove", NULL, op_remove, letter_to_nothing,
 	 INDEX_STATES | BIT(S_RUN) | BIT(S_EXPIRED) | BIT(S_PAGE_DRAINING) |
-		 BIT(S_DEAD_LEASING)},
-	{"remove a version", read_version, op_remove_version, letter_a_goes,
-	 BIT(S_PRESENT) | BIT(S_ABSENT)},
+		 BIT(S_DEAD_LEASING) | BIT(S_KEPT) | BIT(S_KEPT_HALF_MOVED)},
+	{"remove a version", read_version, op_remove_version, letter_first_goes,
+	 BIT(S_PRESENT) | BIT(S_ABSENT) | BIT(S_KEPT)},
 	{"get", NULL, op_get, letter_same,
 	 LIVE_STATES | BIT(S_SET_FULL) | BIT(S_ABSENT) | BIT(S_PENDING) |
-		 BIT(S_DEAD_LINKED),
+		 BIT(S_DEAD_LINKED) | BIT(S_KEPT),
 	 .reads = true, .hits = true},
 	{"get many", NULL, op_get_many, letter_same,
 	 BIT(S_PRESENT) | BIT(S_LAGGING), .reads = true},
 	{"lease and release", NULL, op_lease, letter_same,
-	 BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_LAGGING) | BIT(S_SET_FULL),
+	 BIT(S_PRESENT) | BIT(S_RUN) | BIT(S_LAGGING) | BIT(S_SET_FULL) |
+		 BIT(S_KEPT),
 	 .reads = true, .hits = true},
 	{"release", take_lease, op_release, letter_same,
 	 BIT(S_PRESENT) | BIT(S_RUN), .reads = true},
@@ -589,7 +602,8 @@ const struct operation operations[] = {
 	 BIT(S_PRESENT) | SLOT_STATES | BIT(S_FLIGHT_LED), .unattached = true},
 	{"give a slot back", NULL, op_detach, letter_same,
 	 BIT(S_PRESENT) | BIT(S_GARBAGE)},
-	{"recover dead slots", NULL, op_recover, letter_same, SLOT_STATES},
+	{"recover dead slots", NULL, op_recover, letter_same,
+	 SLOT_STATES | BIT(S_KEPT_HALF_MOVED)},
 	{"evict", NULL, op_evict, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_EXPIRED) | BIT(S_DEAD_LEASING) |
 		 BIT(S_MEMORY_FULL_PRESENT) | BIT(S_PENDING_BESIDE),
@@ -597,13 +611,19 @@ const struct operation operations[] = {
 	{"sweep a page", NULL, op_sweep, letter_same,
 	 BIT(S_EXPIRED) | BIT(S_PENDING) | BIT(S_GARBAGE) | BIT(S_LAGGING) |
 		 BIT(S_PAGE_DRAINING) | BIT(S_RUN_HALF_CLAIMED) |
-		 BIT(S_DEAD_LINKED) | BIT(S_DEAD_UNLINKED) | BIT(S_RUN)},
+		 BIT(S_DEAD_LINKED) | BIT(S_DEAD_UNLINKED) | BIT(S_RUN) |
+		 BIT(S_KEPT_DRAINING) | BIT(S_KEPT_HALF_MOVED)},
 	{"maintain", NULL, op_maintain, letter_same,
 	 BIT(S_PRESENT) | BIT(S_DEAD_MAINTAINER) | BIT(S_PATTERN_DRAWING) |
 		 PAGE_STATES},
 	{"move a page", NULL, op_page_move, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_PAGE_DRAINING) | BIT(S_DEAD_LEASING),
 	 .takes_other = true},
+	{"move what is kept", NULL, op_move_kept, letter_may_go,
+	 BIT(S_KEPT) | BIT(S_KEPT_FULL) | BIT(S_KEPT_HALF_MOVED),
+	 .takes_other = true},
+	{"move what is kept for a run", NULL, op_move_for_run, letter_may_go,
+	 BIT(S_KEPT) | BIT(S_KEPT_ALONE), .takes_other = true},
 	{"claim a page", NULL, op_page_add, letter_same,
 	 BIT(S_PRESENT) | BIT(S_MEMORY_FULL_PRESENT)},
 	{"claim a run", NULL, op_claim_run, letter_may_go,

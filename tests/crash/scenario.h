@@ -14,7 +14,7 @@
  *   e   a, and an invalidation of a tag that it has not has returned
  *   z   stored by a       c   a counter at 100;   d  at 101, f at 102
  *       script, small     i   at 110;             j  at 111, k at 112
- *   q   stored by the operation, to be kept
+ *   p   stored by the starting state, to be kept;   q   by the operation
  *   !   torn, or of no kind above
  */
 #ifndef TESTS_CRASH_SCENARIO_H
@@ -129,6 +129,11 @@ enum {
 	S_REGION_HALF,
 	S_GARBAGE,
 	S_SET_FULL,
+	S_KEPT,
+	S_KEPT_ALONE,
+	S_KEPT_FULL,
+	S_KEPT_DRAINING,
+	S_KEPT_HALF_MOVED,
 	N_STATES,
 };
 
@@ -169,6 +174,9 @@ size_t set_neighbour(const struct segment *s, unsigned i, char *key);
 /* Unit of KEY's entry, 0 if it is not linked. */
 uint32_t unit_of_key(struct larder *h);
 unsigned small_class(const struct segment *s);
+/* Empty @n pages from KEY's on, and give them back free. False: not possible.
+ */
+bool drain_key(struct larder *h, uint32_t n);
 
 /* Does the dead one leave the slot that the next claim meets first? */
 extern bool dead_comes_first;

@@ -60,7 +60,7 @@ static const char *invalidate(struct larder *h)
 {
 	if (larder_invalidate_key(h, KEY))
 		return "an invalidation failed";
-	return strchr("-q", letter_of(h)) ? NULL : "what is invalid is served";
+	return strchr("-pq", letter_of(h)) ? NULL : "what is invalid is served";
 }
 
 static const char *invalidate_tag(struct larder *h)
@@ -318,6 +318,18 @@ static const char *mimics_stay(struct larder *h)
 	return NULL;
 }
 
+/* KEY's page is given up. */
+static const char *move(struct larder *h)
+{
+	char before = letter_of(h), after;
+
+	drain_key(h, 1);
+	after = letter_of(h);
+	return after == before || (after == '-' && !strchr("pq", before))
+		       ? NULL
+		       : "what is kept was not moved whole";
+}
+
 static const char *runs(struct larder *h)
 {
 	struct worker *w = worker(h);
@@ -352,6 +364,7 @@ const struct script scripts[] = {
 	{"retype", retype, letter_to_z, .takes_other = true},
 	{"mimic", mimic, letter_may_go, .check = mimics_stay,
 	 .takes_other = true},
+	{"move", move, letter_may_go, .takes_other = true},
 	{"runs", runs, letter_same},
 };
 const unsigned n_scripts = sizeof scripts / sizeof scripts[0];

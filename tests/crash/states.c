@@ -154,6 +154,48 @@ static void set_full(struct larder *h)
 	}
 }
 
+/* KEY is kept, in a page with others; there is room in another one. */
+static void kept_alone(struct larder *h)
+{
+	struct larder_put_options o = {.size_of = sizeof o,
+				       .flags = LARDER_KEEP};
+
+	absent(h);
+	must(put_letter(h, KEY, 'p', SMALL, &o));
+}
+
+static void kept(struct larder *h)
+{
+	char key[16];
+
+	kept_alone(h);
+	for (unsigned i = 0; i < 40; i++)
+		must(put_letter(h, key,
+				(size_t)snprintf(key, sizeof key, "b%u", i),
+				'n', SMALL, NULL));
+}
+
+/* Nothing of its size is free. */
+static void kept_full(struct larder *h)
+{
+	struct worker *w;
+	uint64_t header;
+	uint32_t unit;
+	char key[16];
+
+	kept(h);
+	memory_full(h);
+	w = worker(h);
+	for (unsigned i = 0;
+	     larder_slab_take_known(w, small_class(w->s), &unit, &header);
+	     i++) {
+		larder_slab_abandon(w, unit, header);
+		must(put_letter(h, key,
+				(size_t)snprintf(key, sizeof key, "f%u", i),
+				'm', SMALL, NULL));
+	}
+}
+
 /* KEY was there, and its memory waits for its grace period. */
 static void garbage(struct larder *h)
 {
@@ -407,6 +449,27 @@ static void half_reserve(struct worker *w)
 		_exit(1);
 }
 
+/* KEY's entry has been copied, and the copy linked instead. */
+static void half_move(struct worker *w)
+{
+	struct segment *s = w->s;
+	const size_t skip = offsetof(struct entry, version);
+	uint64_t hash = key_hash_of(s, KEY), header;
+	struct lookup there;
+	uint32_t to;
+
+	if (larder_slab_alloc(w, ENTRY_FIXED + 8 + SMALL, &to, &header))
+		_exit(1);
+	larder_pin(w);
+	if (!larder_find(w, KEY, hash, &there))
+		_exit(1);
+	memcpy((char *)entry_at(s, to) + skip,
+	       (char *)entry_at(s, there.unit) + skip, there.v.n_bytes - skip);
+	if (larder_index_replace(w, there.group, there.slot, there.word,
+				 tag_of(hash), to) != INDEX_DONE)
+		_exit(1);
+}
+
 #define LEFT(name, before, deed)                                               \
 	static void name(struct larder *h)                                     \
 	{                                                                      \
@@ -422,6 +485,8 @@ LEFT(run_half_claimed, present, half_claim_run)
 LEFT(run_half_freed, run_present, half_free_run)
 LEFT(page_claimed, present, claim_page)
 LEFT(page_draining, present, half_drain)
+LEFT(kept_draining, kept, half_drain)
+LEFT(kept_half_moved, kept, half_move)
 LEFT(dead_filling, present, fill_only)
 LEFT(dead_linked, absent, link_key)
 LEFT(dead_unlinked, present, unlink_key)
@@ -534,6 +599,14 @@ const struct state states[] = {
 			   .unsettled = true},
 	[S_SET_FULL] = {"invalid, its set full", set_full, "s",
 			.unsettled = true},
+	[S_KEPT] = {"kept", kept, "p"},
+	[S_KEPT_ALONE] = {"kept alone", kept_alone, "p"},
+	[S_KEPT_FULL] = {"memory full, kept", kept_full, "p", .pressed = true,
+			 .elsewhere = true, .unsettled = true},
+	[S_KEPT_DRAINING] = {"kept, page draining by a dead one", kept_draining,
+			     "p", .unsettled = true},
+	[S_KEPT_HALF_MOVED] = {"kept, half moved by a dead one",
+			       kept_half_moved, "p", .unsettled = true},
 	[S_GARBAGE] = {"garbage", garbage, "-", .unsettled = true},
 };
 const unsigned n_states = N_STATES;

@@ -3,8 +3,8 @@
  * The index: one group, its announcements and their completion by anyone.
  *
  * Modelled: the control word {sequence, slot, entry}, the slot words {version,
- * key, entry}, and processes that put (insert or update), remove and evict with
- * the steps H1, H2, H3 of lib/store/index.c, every shared load and every CAS a
+ * key, entry}, and processes that put (insert or update), remove, evict and move
+ * (a copy takes an entry's place, wherever it is linked) with the steps H1, H2, H3 of lib/store/index.c, every shared load and every CAS a
  * step of its own. Keys collide in the group; a full group is evicted from. Who
  * stops for ever is a process that is not scheduled again, at any step.
  *
@@ -14,6 +14,8 @@
  *            from the dead
  *   kept     an acknowledged put is there, unless it was updated, removed or
  *            evicted since
+ *   moved    a copy takes the place of what it was copied from, and of nothing
+ *            that was stored since
  *   solo     (SOLO) in any state, with everybody else stopped, one process
  *            completes what is announced and its own insert
  *
@@ -23,7 +25,7 @@
  * Sizes and parts
  *   SLOTS KEYS  of the group; keys that fall into it
  *   WRITERS OPS how many processes, operations of each
- *   REMOVE EVICT  what they do besides put
+ *   REMOVE EVICT MOVE  what they do besides put
  *   EXPEL       who helps may be expelled before each of its CAS
  *   SOLO        the solo run
  */
@@ -295,6 +297,31 @@ inline put()
 				)) /* kept */
 }
 
+inline move()
+{
+	/* step: move */
+	if
+	:: i = 0
+	:: i = 1
+	fi;
+	load_slot(i);
+	if
+	:: word ->
+		d_step {
+			mine = next_entry;
+			next_entry++;
+			key_of[mine] = key_of[word];
+			held = word
+		}
+#ifdef MUT_MOVE_BLIND
+		load_slot(i);
+#endif
+		slot_cas(i, mine, won);
+		assert(!won || word == held) /* moved */
+	:: else
+	fi
+}
+
 proctype writer() LIVING
 {
 	byte ops, key, mine, i, word, word_version, held, held_version;
@@ -349,6 +376,9 @@ proctype writer() LIVING
 		   :: word -> unlink()
 		   :: else
 		   fi
+#endif
+#ifdef MOVE
+		:: move()
 #endif
 		fi;
 		atomic {
