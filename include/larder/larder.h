@@ -684,8 +684,8 @@ struct larder_region {
  * larder_region() - find or reserve named memory in the segment
  *
  * Never moves, never goes; 64-byte aligned. The cache knows nothing of its
- * content, which outlives every worker: use atomics. All regions together take
- * at most 1/8 of the segment.
+ * content, which outlives every worker: use atomics. Takes whole pages, of 4 to
+ * 64 KiB by the segment's size; all regions together at most 1/8 of it.
  *
  * Return: 0, LARDER_NO_SPACE, -EINVAL, LARDER_ERR_REGION_SIZE. [T] [E]
  */

@@ -108,11 +108,22 @@ static void expect_old(const struct segment *s, uint64_t hash)
 	__builtin_prefetch(&s->main_bits[unit >> 6], 1);
 }
 
+/* How many bytes to ask for; 0 if the plan is malformed. A region never moves,
+ * so it shares its pages with nothing that would have to. */
+static uint64_t bytes_of(const struct segment *s, const struct entry_plan *plan)
+{
+	uint64_t bytes = larder_entry_bytes(plan);
+
+	return bytes && (plan->flags & LARDER_REGION)
+		       ? max_u64(bytes, UINT64_C(1) << s->page_shift)
+		       : bytes;
+}
+
 /* Room for the entry, its bytes, its version. Not pinned. */
 static int prepare(struct worker *w, struct store *st)
 {
 	struct segment *s = w->s;
-	uint64_t bytes = larder_entry_bytes(&st->plan), born;
+	uint64_t bytes = bytes_of(s, &st->plan), born;
 	struct entry *e;
 	int result;
 
@@ -320,7 +331,7 @@ static enum index_result store_once(struct worker *w, struct store *st,
 static int check_keep(struct worker *w, const struct store *st)
 {
 	struct segment *s = w->s;
-	uint64_t units = div_up(larder_entry_bytes(&st->plan), UNIT_BYTES);
+	uint64_t units = div_up(bytes_of(s, &st->plan), UNIT_BYTES);
 	bool region = st->plan.flags & LARDER_REGION;
 	uint64_t share = region ? 8 : 32;
 

@@ -298,6 +298,43 @@ Test(kept, up_to_their_limit_leave_room_for_every_size)
 	}
 }
 
+/* Regions stay where they are, however many and small, and among what. */
+Test(regions, leave_room_for_every_size)
+{
+	static const uint64_t sizes[] = {1 << 20, 4 << 20, LARGE_SEGMENT};
+
+	for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		struct larder_region region;
+		void *first = NULL;
+		uint64_t next = 0, n = 0;
+		char name[16];
+
+		open_segment(sizes[i]);
+		for (;; n++) {
+			snprintf(name, sizeof name, "r%u", (unsigned)n);
+			if (larder_region(h, name, 64, 8, &region))
+				break;
+			memset(region.common, (int)n, 64);
+			first = first ? first : region.common;
+			/* Of the same size, so that pages are shared. */
+			for (uint64_t k = 0; k < s->n_pages; k++)
+				cr_assert_eq(put(next++, 650), LARDER_OK);
+		}
+		cr_assert_gt(n, 16);
+		store_sizes(UINT64_C(1) << 32, 4, UINT64_C(2) << s->page_shift);
+		for (unsigned k = 0; k < n; k++) {
+			snprintf(name, sizeof name, "r%u", k);
+			cr_assert_eq(larder_region(h, name, 64, 8, &region), 0);
+			cr_assert(k || region.common == first);
+			for (unsigned b = 0; b < 64; b++)
+				cr_assert_eq(
+					((unsigned char *)region.common)[b],
+					k % 256);
+		}
+		close_segment();
+	}
+}
+
 /* Of whole pages they stay where they are: as many as may be, evenly spread. */
 Test(kept, runs_leave_room_for_every_value_that_fits_between)
 {
