@@ -283,7 +283,7 @@ static void report(const struct toll *toll, const struct verdict *v,
 	printf("operations %llu, kills %llu, stops %llu, forks %llu, execs "
 	       "%llu, left pending %llu\n"
 	       "reads judged %llu, versions %llu, entries evicted or swept "
-	       "%llu, stores without room %llu\n"
+	       "%llu, kept ones moved %llu, stores without room %llu\n"
 	       "dead workers recovered %llu, stuck sections expelled %llu, "
 	       "waits for a grace period %llu ms\n"
 	       "most CPU time of one operation %.2f ms (%s), %.2f ms with page "
@@ -298,6 +298,7 @@ static void report(const struct toll *toll, const struct verdict *v,
 	       (unsigned long long)v->pending, (unsigned long long)v->reads,
 	       (unsigned long long)v->versions,
 	       (unsigned long long)v->evictions,
+	       (unsigned long long)counters[COUNTER_KEPT_MOVED],
 	       (unsigned long long)counters[COUNTER_NO_SPACE],
 	       (unsigned long long)counters[COUNTER_RECOVERED],
 	       (unsigned long long)counters[COUNTER_EXPULSIONS],
