@@ -20,9 +20,23 @@ enum {
 
 /* How a key is hashed and compared, and where the value behind it begins. */
 enum key_kind {
+	KEY_4_TO_8,  /* two halves of a word, which may overlap */
 	KEY_9_TO_16, /* two words, which may overlap */
-	KEY_LONG,    /* any */
+	KEY_OTHER,
 };
+
+/* Of a value, behind the key, if there is nothing before that. */
+static inline uint64_t usual_offset(enum key_kind kind, size_t n_key)
+{
+	switch (kind) {
+	case KEY_4_TO_8:
+		return align_up(ENTRY_FIXED + 8, 8);
+	case KEY_9_TO_16:
+		return align_up(ENTRY_FIXED + 16, 8);
+	default:
+		return align_up(ENTRY_FIXED + n_key, 8);
+	}
+}
 
 static inline const struct hot *usual_hot(const struct worker *w)
 {
@@ -155,7 +169,7 @@ usual_raise(struct worker *w, struct group *g, uint64_t i)
 	store_relaxed(words + 1, seen + one);
 }
 
-/* A comparison with memory in one instruction. */
+/* Comparisons with memory in one instruction. */
 static inline bool same_word(const void *a, const void *b)
 {
 	uint64_t x, y;
@@ -163,6 +177,30 @@ static inline bool same_word(const void *a, const void *b)
 	memcpy(&x, a, sizeof x);
 	memcpy(&y, b, sizeof y);
 	return x == y;
+}
+
+static inline bool same_half(const void *a, const void *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return x == y;
+}
+
+static inline __attribute__((always_inline)) bool
+usual_same_key(enum key_kind kind, const void *key, const void *other, size_t n)
+{
+	const char *a = key, *b = other;
+
+	switch (kind) {
+	case KEY_4_TO_8:
+		return same_half(a, b) && same_half(a + n - 4, b + n - 4);
+	case KEY_9_TO_16:
+		return same_word(a, b) && same_word(a + n - 8, b + n - 8);
+	default:
+		return memcmp(a, b, n) == 0;
+	}
 }
 
 /* count(COUNTER_CROSS_WORKER_HITS, cross_worker(w, version)) */

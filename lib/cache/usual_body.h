@@ -66,10 +66,7 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i,
 {
 	const unsigned char *own_key = e->rest + optional;
 	const unsigned char *from =
-		own_key +
-		(kind == KEY_9_TO_16
-			 ? align_up(ENTRY_FIXED + 16, 8) - ENTRY_FIXED
-			 : align_up(ENTRY_FIXED + n_key, 8) - ENTRY_FIXED);
+		(const unsigned char *)e + optional + usual_offset(kind, n_key);
 	struct cell *cell;
 	uint64_t version, size = e->n_value;
 
@@ -77,11 +74,7 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i,
 	if (unlikely(entry_n_key_low(e) != (uint16_t)n_key || size > n_buffer ||
 		     from + size > w->near.end))
 		return false;
-	if (kind != KEY_LONG
-		    ? unlikely(!same_word(own_key, key) ||
-			       !same_word(own_key + n_key - 8,
-					  (const char *)key + n_key - 8))
-		    : unlikely(memcmp(own_key, key, n_key)))
+	if (unlikely(!usual_same_key(kind, own_key, key, n_key)))
 		return false;
 	if (doubt &&
 	    unlikely(!usual_valid(w, e, key, n_key, from + size, word, now)))
@@ -116,8 +109,9 @@ LEVEL(take_doubtful)(struct worker *w, struct group *g, uint64_t i,
 		       ? LEVEL(take)(w, g, i, e, key, n_key, KEY_9_TO_16,
 				     optional, true, word, now, value, n_buffer,
 				     n_value)
-		       : LEVEL(take)(w, g, i, e, key, n_key, KEY_LONG, optional,
-				     true, word, now, value, n_buffer, n_value);
+		       : LEVEL(take)(w, g, i, e, key, n_key, KEY_OTHER,
+				     optional, true, word, now, value, n_buffer,
+				     n_value);
 }
 
 /* @g and @tag: where the key's hash leads. */
@@ -177,17 +171,18 @@ static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
 
 	if (unlikely(!w->usual_serial))
 		return false;
-	return n_key - 9 <= 16 - 9 ? LEVEL(find)(w, key, n_key, KEY_9_TO_16, g,
-						 tag, value, n_buffer, n_value)
-				   : LEVEL(find)(w, key, n_key, KEY_LONG, g,
-						 tag, value, n_buffer, n_value);
+	if (n_key - 9 <= 16 - 9)
+		return LEVEL(find)(w, key, n_key, KEY_9_TO_16, g, tag, value,
+				   n_buffer, n_value);
+	return LEVEL(find)(w, key, n_key, KEY_OTHER, g, tag, value, n_buffer,
+			   n_value);
 }
 
-/* Keys that take a call to hash or to compare: a road of its own, so that the
- * short ones save no registers for it. */
+/* Other keys than most have: roads of their own, so that those save no
+ * registers for a call to hash or to compare. */
 static __attribute__((noinline)) TARGET int
-LEVEL(get_long)(struct larder *h, const void *key, size_t n_key, void *value,
-		size_t n_buffer, size_t *n_value)
+LEVEL(get_other)(struct larder *h, const void *key, size_t n_key, void *value,
+		 size_t n_buffer, size_t *n_value)
 {
 	struct worker *w = larder_workers[h->id];
 
@@ -195,12 +190,30 @@ LEVEL(get_long)(struct larder *h, const void *key, size_t n_key, void *value,
 		   (value || !n_buffer))) {
 		uint64_t hash = key_hash_of(w->s, key, n_key);
 
-		if (likely(LEVEL(find)(w, key, n_key, KEY_LONG,
+		if (likely(LEVEL(find)(w, key, n_key, KEY_OTHER,
 				       group_of(w->s, hash), tag_of(hash),
 				       value, n_buffer, n_value)))
 			return LARDER_OK;
 	}
 	return larder_get_unusual(h, key, n_key, value, n_buffer, n_value);
+}
+
+static __attribute__((noinline)) TARGET int
+LEVEL(get_short)(struct larder *h, const void *key, size_t n_key, void *value,
+		 size_t n_buffer, size_t *n_value)
+{
+	struct worker *w = larder_workers[h->id];
+	uint64_t hash;
+
+	if (unlikely(!w || w->usual_serial != h->serial || !key || !value))
+		return larder_get_unusual(h, key, n_key, value, n_buffer,
+					  n_value);
+	hash = XXH3_len_4to8_64b(key, n_key, w->s->secret, 0);
+	if (likely(LEVEL(find)(w, key, n_key, KEY_4_TO_8, group_of(w->s, hash),
+			       tag_of(hash), value, n_buffer, n_value)))
+		return LARDER_OK;
+	return larder_get_unusual(w->handle, key, n_key, value, n_buffer,
+				  n_value);
 }
 
 static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
@@ -213,7 +226,11 @@ static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
 	uint64_t hash;
 
 	if (unlikely(n_key - 9 > 16 - 9))
-		return LEVEL(get_long)(h, key, n_key, value, n_buffer, n_value);
+		return n_key - 4 <= 8 - 4
+			       ? LEVEL(get_short)(h, key, n_key, value,
+						  n_buffer, n_value)
+			       : LEVEL(get_other)(h, key, n_key, value,
+						  n_buffer, n_value);
 	if (unlikely(!w || w->usual_serial != h->serial || !key || !value))
 		return larder_get_unusual(h, key, n_key, value, n_buffer,
 					  n_value);
