@@ -174,6 +174,9 @@ static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
 	if (n_key - 9 <= 16 - 9)
 		return LEVEL(find)(w, key, n_key, KEY_9_TO_16, g, tag, value,
 				   n_buffer, n_value);
+	if (n_key - 4 <= 8 - 4)
+		return LEVEL(find)(w, key, n_key, KEY_4_TO_8, g, tag, value,
+				   n_buffer, n_value);
 	return LEVEL(find)(w, key, n_key, KEY_OTHER, g, tag, value, n_buffer,
 			   n_value);
 }

@@ -100,6 +100,27 @@ static void at_each_level(struct fixture *f, const char *key, size_t n_key,
 		get(f, level, key, n_key, n_buffer, usual);
 }
 
+/* A key that leads where another one lies, as one in 4,096 does of a group, is
+ * told from it. */
+static void under_its_hash(struct fixture *f, const char *key,
+			   const char *other, size_t n_key)
+{
+	unsigned char value[MOST];
+	size_t n_value;
+	struct usual code;
+
+	for (int level = 0; level < N_USUAL_LEVELS; level++) {
+		if (!larder_usual_of((enum usual_level)level, &code))
+			continue;
+		cr_assert(!code.hit(f->w, key, n_key,
+				    key_hash_of(f->w->s, other, n_key), value,
+				    sizeof value, &n_value));
+		cr_assert(code.hit(f->w, other, n_key,
+				   key_hash_of(f->w->s, other, n_key), value,
+				   sizeof value, &n_value));
+	}
+}
+
 Test(cache_usual, the_chosen_one_is_the_best_there_is)
 {
 	struct usual best = {0};
@@ -144,6 +165,7 @@ Test(cache_usual, keys_of_every_length)
 			memcpy(other, key, n);
 			other[at] ^= 1;
 			at_each_level(&f, other, n, 100, false);
+			under_its_hash(&f, other, key, n);
 		}
 	}
 	larder_close(f.h);
