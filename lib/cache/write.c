@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "store/evict.h"
+#include "store/ghost.h"
 #include "store/page.h"
 
 enum { STORE_TRIES = 1000000 };
@@ -91,16 +92,20 @@ static void count_kept(struct worker *w, const struct store *st, bool more)
 }
 
 /*
- * Ask for what the store will replace, if anything: two lines that depend on
- * each other, on their way while the new entry is written. A hint.
+ * Ask for what the store will replace, or for what may be known of a new key:
+ * lines that depend on the group's, on their way while the new entry is
+ * written. A hint.
  */
 static void expect_old(const struct segment *s, uint64_t hash)
 {
 	const struct group *g = group_of(s, hash);
 	uint32_t mask = group_match(g, tag_of(hash)), unit;
 
-	if (!mask)
+	if (!mask) {
+		larder_ghost_expect(s, hash, false);
+		larder_ghost_expect(s, hash, true);
 		return;
+	}
 	unit = slot_unit(load_relaxed(&g->slot[__builtin_ctz(mask)]));
 	if (!unit_valid(s, unit))
 		return;

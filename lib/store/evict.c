@@ -18,6 +18,7 @@
 #include "base/counters.h"
 #include "store/ghost.h"
 #include "store/index.h"
+#include "store/marks.h"
 #include "store/page.h"
 #include "store/slab.h"
 
@@ -204,47 +205,6 @@ int larder_evict_unit(struct worker *w, uint32_t unit, uint64_t hash,
 /* ------------------------------------------------------------------ */
 /* Hands                                                               */
 
-/* The next unit at or after @from in the class's pages whose bit is set,
- * around once; 0 if there is none. */
-static uint32_t next_marked(const struct segment *s, unsigned class,
-			    const atomic_u64 *bits, uint32_t from)
-{
-	uint32_t page, first_page, n_words = page_units(s) / 64;
-	bool wrapped = false;
-
-	if (!unit_valid(s, from))
-		from = s->first_unit;
-	first_page = page = page_of_unit(s, from);
-	for (;;) {
-		page = class_next_page(s, s->class_bits, class, page);
-		if (page == s->n_pages) {
-			if (wrapped)
-				return 0;
-			wrapped = true;
-			page = 0;
-			continue;
-		}
-		if (wrapped && page > first_page)
-			return 0;
-		uint32_t base = page_first_unit(s, page) >> 6;
-
-		for (uint32_t i = 0; i < n_words; i++) {
-			uint64_t b = load_relaxed(&bits[base + i]);
-
-			if (!wrapped && page == first_page) {
-				if (base + i < from >> 6)
-					continue;
-				if (base + i == from >> 6)
-					b &= ~UINT64_C(0) << (from & 63);
-			}
-			if (b)
-				return (base + i) * 64 +
-				       (uint32_t)__builtin_ctzll(b);
-		}
-		page++;
-	}
-}
-
 /* What a hand finds at a marked unit. */
 struct candidate {
 	struct entry_view v;
@@ -359,11 +319,12 @@ static enum met meet_next(struct worker *w, unsigned class,
 {
 	enum met met;
 
-	*unit = next_marked(w->s, class, part->bits,
-			    (uint32_t)load_relaxed(part->hand));
+	*unit = larder_marks_next(w->s, class, part->bits,
+				  (uint32_t)load_relaxed(part->hand));
 	if (!*unit)
 		return MET_END;
 	store_relaxed(part->hand, *unit + 1);
+	larder_marks_ahead(w, class, part->bits, *unit);
 	count(w, COUNTER_HAND_VISITS, 1);
 	met = meet(w, *unit, class, c);
 	if (met == MET_EXPELLED) {
@@ -472,12 +433,13 @@ static int evict_one(struct worker *w, unsigned class,
 	if (n_probation && (n_probation >= target || !n_main)) {
 		if (sweep_probation(w, class, leased))
 			return 1;
-		if (next_marked(w->s, class, w->s->probation_bits, 0) == 0)
+		if (larder_marks_next(w->s, class, w->s->probation_bits, 0) ==
+		    0)
 			store_relaxed(&pool->n_probation, 0);
 	}
 	if (sweep_main(w, class, leased))
 		return 1;
-	if (next_marked(w->s, class, w->s->main_bits, 0) == 0)
+	if (larder_marks_next(w->s, class, w->s->main_bits, 0) == 0)
 		store_relaxed(&pool->n_main, 0);
 	return sweep_probation(w, class, leased);
 }

@@ -76,6 +76,17 @@ void larder_ghost_main_add(struct segment *s, uint64_t hash, unsigned class)
 	    fingerprint(hash, class));
 }
 
+void larder_ghost_expect(const struct segment *s, uint64_t hash, bool main)
+{
+	if (main)
+		__builtin_prefetch(bucket(s->ghost_main,
+					  s->sb->n_ghost_main_buckets, hash),
+				   1);
+	else
+		__builtin_prefetch(
+			bucket(s->ghost, s->sb->n_ghost_buckets, hash), 1);
+}
+
 int larder_ghost_take(struct segment *s, uint64_t hash, unsigned class)
 {
 	uint64_t live = max_u64(load_relaxed(&s->hot->n_entries), 1), age;

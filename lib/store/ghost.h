@@ -15,6 +15,9 @@
 void larder_ghost_add(struct segment *s, uint64_t hash, unsigned class);
 void larder_ghost_main_add(struct segment *s, uint64_t hash, unsigned class);
 
+/* Ask for the line that one of these will touch. */
+void larder_ghost_expect(const struct segment *s, uint64_t hash, bool main);
+
 /* Forget and tell: the age in 64ths of the live entries, or -1. What is older
  * than one and a half times the live entries counts as forgotten. */
 int larder_ghost_take(struct segment *s, uint64_t hash, unsigned class);

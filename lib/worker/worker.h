@@ -14,6 +14,16 @@
 enum {
 	RETIRE_RING = 8192, /* units this thread retired, oldest first */
 	MAGAZINE = 64,	    /* free units a thread keeps of one class */
+	MARKS_AHEAD = 8,    /* entries a hand asks for before it meets them */
+};
+
+/* Where a hand of this thread was, and what it will meet: store/marks.h. */
+struct ahead {
+	const atomic_u64 *bits;
+	unsigned class;
+	uint32_t at; /* looked up to here */
+	uint32_t head, tail;
+	uint32_t unit[MARKS_AHEAD];
 };
 
 struct retired {
@@ -61,6 +71,7 @@ struct worker {
 	uint64_t stored_units;	 /* since then */
 	uint64_t last_death_check;
 	uint64_t typical_cost; /* of what the hands met, as an estimate */
+	struct ahead ahead;
 	struct {
 		uint32_t unit;
 		uint32_t units;
