@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "cache/recent.h"
+
 /* Keys are short: most comparisons are of equal tags and so of equal keys. */
 static inline bool same_key(const struct entry_view *v, const void *key,
 			    size_t n_key)
@@ -74,13 +76,19 @@ int larder_lookup(struct worker *w, const void *key, size_t n_key,
 	return LARDER_OK;
 }
 
+void larder_sample_begin(struct worker *w)
+{
+	larder_recent_judge(w);
+	w->sample = w->sampled = 32 + (uint32_t)(random_next(&w->random) & 63);
+}
+
 /* One hit in 64 is written down in the entry, under a hazard: the memory may be
  * recycled under an expelled reader (P6). */
 void larder_sample_hit(struct worker *w, const struct lookup *found)
 {
 	struct entry *e = entry_at(w->s, found->unit);
 
-	w->sample = 32 + (uint32_t)(random_next(&w->random) & 63);
+	larder_sample_begin(w);
 	larder_pin(w);
 	if (larder_hazard_set(w, HAZARD_OLD, found->unit)) {
 		if (load_acquire(&found->group->slot[found->slot]) ==

@@ -115,6 +115,10 @@ void larder_count_hit(struct worker *w, const struct lookup *found);
 
 void larder_sample_hit(struct worker *w, const struct lookup *found);
 
+/* Hits are counted anew until the next one that is written down; and it is
+ * judged how these went. */
+void larder_sample_begin(struct worker *w);
+
 /* Fill @info from a view. */
 void larder_info_fill(struct worker *w, const struct entry_view *v,
 		      struct larder_info *info);

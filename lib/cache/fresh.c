@@ -213,6 +213,9 @@ bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,
 	 * one was put aside: it says nothing here. */
 	if (stamp > now || (now & STAMP_CLOSED))
 		return false;
+	/* Nothing was invalidated since: no number above @now is drawn. */
+	if (stamp == now)
+		return true;
 	reason = judge(s, &b, stamp, &number);
 	if (reason == VALID)
 		return true;

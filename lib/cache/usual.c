@@ -7,11 +7,12 @@
 
 #include <string.h>
 
+#include "cache/recent.h"
+
 /* What the compiler knows of a variable: nothing, from here on. */
 #define FORGET(variable) __asm__("" : "+r"(variable) : : "memory")
 
 enum {
-	SAMPLE_AGAIN = 64,
 	/* What an entry of a usual hit may have beside tags. Counters and
 	 * negative results are read like any other. */
 	USUAL_FLAGS = ENTRY_TAGS | ENTRY_HARD | ENTRY_SOFT | ENTRY_COST |
@@ -109,25 +110,20 @@ usual_valid(struct worker *w, const struct entry *entry, const void *key,
 	return true;
 }
 
-/*
- * One hit in 64 is written down in its entry: found once more, by whoever comes
- * by here that seldom.
- */
-static __attribute__((noinline)) void
-usual_sample(struct worker *w, const void *key, size_t n_key)
+/* Write down one hit in 64 in its entry, as larder_sample_hit() does; within
+ * the section, which still has the entry. Pinned. */
+static __attribute__((noinline)) void usual_sample(struct worker *w,
+						   const struct entry *e)
 {
-	struct lookup found;
-	int result;
-	bool good;
+	uint64_t at = (uint64_t)((const unsigned char *)e - w->s->base);
+	struct entry *hit = entry_at(w->s, (uint32_t)(at >> UNIT_SHIFT));
 
-	larder_pin(w);
-	result = larder_lookup(w, key, n_key, key_hash_of(w->s, key, n_key),
-			       &found);
-	good = larder_pin_ok(w);
-	larder_unpin(w);
-	w->sample = SAMPLE_AGAIN;
-	if (result == LARDER_OK && good)
-		larder_sample_hit(w, &found);
+	larder_sample_begin(w);
+	w->sample++; /* this one is still to be counted */
+	if (larder_hazard_set(w, HAZARD_OLD, (uint32_t)(at >> UNIT_SHIFT))) {
+		store_relaxed(&hit->hits, load_relaxed(&hit->hits) + 1);
+		larder_hazard_clear(w, HAZARD_OLD);
+	}
 }
 
 /* __builtin_ctz(), of which compilers do not see that it is not negative. */
@@ -220,6 +216,8 @@ static inline void count_cross(const struct worker *w, struct cell *cell,
 #endif
 }
 
+#include "cache/storm.h"
+
 #define LEVEL(name) name##_plain
 #define TARGET
 #define MATCH	      group_match_words
@@ -227,6 +225,10 @@ static inline void count_cross(const struct worker *w, struct cell *cell,
 #define MOVE_32(t, f) __builtin_memcpy(t, f, 32)
 #define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
 #define LEAVE()	      ((void)0)
+#define LANES	      4
+#define OWN	      own_plain
+#define SUSPECTS      suspects_plain
+#define SUSPECTS_TWO  suspects_plain
 #include "cache/usual_body.h"
 
 struct usual larder_usual = {get_plain, hit_plain};
@@ -261,7 +263,11 @@ struct piece_16 {
 #define MOVE_32(t, f) move_avx2(t, f)
 #define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
 /* SSE code behind a dirty upper half is slow. */
-#define LEAVE() __asm__("vzeroupper" : : : "memory")
+#define LEAVE()	     __asm__("vzeroupper" : : : "memory")
+#define LANES	     8
+#define OWN	     own_avx2
+#define SUSPECTS     suspects_avx2
+#define SUSPECTS_TWO suspects_avx2
 
 static inline __attribute__((always_inline, target("avx2"))) void
 move_avx2(unsigned char *to, const unsigned char *from)
@@ -316,6 +322,10 @@ match_512(const struct group *g, unsigned tag)
 #define MOVE_32(t, f) move_32(t, f)
 #define MOVE_16(t, f) __builtin_memcpy(t, f, 16)
 #define LEAVE()	      ((void)0)
+#define LANES	      16
+#define OWN	      own_512
+#define SUSPECTS      suspects_512
+#define SUSPECTS_TWO  suspects_512_two
 #include "cache/usual_body.h"
 
 bool larder_usual_of(enum usual_level level, struct usual *usual)

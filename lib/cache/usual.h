@@ -6,6 +6,9 @@
  * else, and any doubt, is left to the general road of read.c, which begins
  * anew.
  *
+ * A second road is for a worker most of whose hits lag behind invalidations:
+ * cache/recent.h.
+ *
  * The number of instructions matters beyond their own time. A get waits for two
  * lines of memory, and how many gets wait at once is how many fit the
  * processor's window. So there is one body, usual_body.h, compiled once for

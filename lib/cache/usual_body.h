@@ -8,6 +8,7 @@
  *                 group_match_words()
  *   MOVE_64 ...   copy so many bytes, of any alignment
  *   LEAVE         what has to be done when its registers were used
+ *   LANES ...     of the storm road: storm_body.h
  *
  * For short keys free of calls, and of branches that cannot be predicted: one
  * that waits for a line on its way from memory keeps the processor, when it
@@ -79,6 +80,8 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i,
 	if (doubt &&
 	    unlikely(!usual_valid(w, e, key, n_key, from + size, word, now)))
 		return false;
+	if (unlikely(w->sample == 1))
+		usual_sample(w, e);
 	version = e->version;
 	usual_raise(w, g, i);
 	LEVEL(copy)(value, from, size);
@@ -89,10 +92,9 @@ LEVEL(take)(struct worker *w, struct group *g, uint64_t i,
 	cell = w->cell;
 	count_in(cell, COUNTER_HITS, 1);
 	count_cross(w, cell, version);
+	w->sample--;
 	if (n_value)
 		*n_value = size;
-	if (unlikely(--w->sample == 0))
-		usual_sample(w, key, n_key);
 	return true;
 }
 
@@ -162,6 +164,8 @@ unusual:
 	return false;
 }
 
+#include "cache/storm_body.h"
+
 static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
 			      uint64_t hash, void *value, size_t n_buffer,
 			      size_t *n_value)
@@ -170,7 +174,9 @@ static TARGET bool LEVEL(hit)(struct worker *w, const void *key, size_t n_key,
 	unsigned tag = tag_of(hash);
 
 	if (unlikely(!w->usual_serial))
-		return false;
+		return w->storm_serial &&
+		       LEVEL(storm_hit)(w, key, n_key, hash, value, n_buffer,
+					n_value);
 	if (n_key - 9 <= 16 - 9)
 		return LEVEL(find)(w, key, n_key, KEY_9_TO_16, g, tag, value,
 				   n_buffer, n_value);
@@ -188,17 +194,18 @@ LEVEL(get_other)(struct larder *h, const void *key, size_t n_key, void *value,
 		 size_t n_buffer, size_t *n_value)
 {
 	struct worker *w = larder_workers[h->id];
+	uint64_t hash;
 
-	if (likely(w && w->usual_serial == h->serial && key_valid(key, n_key) &&
-		   (value || !n_buffer))) {
-		uint64_t hash = key_hash_of(w->s, key, n_key);
-
-		if (likely(LEVEL(find)(w, key, n_key, KEY_OTHER,
-				       group_of(w->s, hash), tag_of(hash),
-				       value, n_buffer, n_value)))
-			return LARDER_OK;
-	}
-	return larder_get_unusual(h, key, n_key, value, n_buffer, n_value);
+	if (unlikely(!w || w->usual_serial != h->serial ||
+		     !key_valid(key, n_key) || (!value && n_buffer)))
+		return LEVEL(get_storm)(h, key, n_key, value, n_buffer,
+					n_value);
+	hash = key_hash_of(w->s, key, n_key);
+	if (likely(LEVEL(find)(w, key, n_key, KEY_OTHER, group_of(w->s, hash),
+			       tag_of(hash), value, n_buffer, n_value)))
+		return LARDER_OK;
+	return larder_get_unusual(w->handle, key, n_key, value, n_buffer,
+				  n_value);
 }
 
 static __attribute__((noinline)) TARGET int
@@ -209,8 +216,8 @@ LEVEL(get_short)(struct larder *h, const void *key, size_t n_key, void *value,
 	uint64_t hash;
 
 	if (unlikely(!w || w->usual_serial != h->serial || !key || !value))
-		return larder_get_unusual(h, key, n_key, value, n_buffer,
-					  n_value);
+		return LEVEL(get_storm)(h, key, n_key, value, n_buffer,
+					n_value);
 	hash = XXH3_len_4to8_64b(key, n_key, w->s->secret, 0);
 	if (likely(LEVEL(find)(w, key, n_key, KEY_4_TO_8, group_of(w->s, hash),
 			       tag_of(hash), value, n_buffer, n_value)))
@@ -235,8 +242,8 @@ static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
 			       : LEVEL(get_other)(h, key, n_key, value,
 						  n_buffer, n_value);
 	if (unlikely(!w || w->usual_serial != h->serial || !key || !value))
-		return larder_get_unusual(h, key, n_key, value, n_buffer,
-					  n_value);
+		return LEVEL(get_storm)(h, key, n_key, value, n_buffer,
+					n_value);
 	hash = larder_hash_flipped(w->near.flips, key, n_key);
 	g = &w->near.groups[reduce_u32((uint32_t)hash, w->near.n_groups)];
 	tag = tag_of(hash);
@@ -260,3 +267,7 @@ static TARGET int LEVEL(get)(struct larder *h, const void *key, size_t n_key,
 #undef MOVE_32
 #undef MOVE_16
 #undef LEAVE
+#undef LANES
+#undef OWN
+#undef SUSPECTS
+#undef SUSPECTS_TWO

@@ -121,7 +121,7 @@ static void worker_detach(struct worker *w)
 	larder_slot_release(w);
 	w->s = NULL;
 	/* No handle's: a get looks at no more. */
-	w->handle_serial = w->usual_serial = 0;
+	w->handle_serial = w->usual_serial = w->storm_serial = 0;
 	larder_segment_drop(s);
 }
 
@@ -149,7 +149,7 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	};
 	larder_hash_flips(s->secret, w->near.flips);
 	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
-	w->sample = 64;
+	w->sample = w->sampled = 64;
 	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=
 	    sizeof w->random)
 		w->random = larder_clock_ns();

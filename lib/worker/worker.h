@@ -48,11 +48,26 @@ struct near {
 	uint64_t flips[2]; /* of the secret, for keys of 9 to 16 bytes */
 };
 
+/*
+ * The latest invalidations up to number @now, newest first, and where each
+ * one's first two bits are in the greatest mask of tags: cache/recent.h.
+ */
+enum { RECENT = 16 };
+struct recent {
+	_Alignas(64) uint32_t word[2][RECENT];
+	uint32_t bit[2][RECENT];
+	uint32_t fingerprint[RECENT]; /* its lower half */
+	uint64_t now;
+	uint32_t wild; /* one bit each: look closer, whatever the entry */
+};
+
 struct worker {
 	struct segment *s; /* NULL in a forked child */
 	struct larder *handle;
 	uint64_t handle_serial;
-	uint64_t usual_serial; /* the same; 0 where readers have to fence */
+	/* The same, in the one that names the road its gets take; both are 0
+	 * where readers have to fence. */
+	uint64_t usual_serial, storm_serial;
 	struct slot *slot;
 	struct cell *cell;
 	uint64_t pin;	/* as this thread stored it last */
@@ -66,6 +81,12 @@ struct worker {
 	uint64_t random;
 	atomic_u64 nowhere[2];	 /* see reference_raise() */
 	uint32_t sample;	 /* hits until the next sampled one */
+	uint32_t sampled;	 /* what it began with */
+	uint64_t lagged;	 /* hits that lagged up to then */
+	uint64_t n_lagged;	 /* and since then, as far as not counted yet */
+	uint32_t n_twice;	 /* those that the storm road looked at twice */
+	uint32_t storm_failed;	 /* samples in a row in which most were */
+	uint32_t storm_pause;	 /* samples until it is tried anew */
 	uint32_t puts;		 /* changes, for upkeep */
 	uint32_t retired_upkeep; /* end of the ring when upkeep last advanced */
 	uint64_t stored_units;	 /* since then */
@@ -81,6 +102,7 @@ struct worker {
 	/* Whom this thread left the housekeeping to, how far that one was and
 	 * since when: maintain.c */
 	uint64_t maintainer, maintained, maintainer_ms;
+	struct recent recent;
 	uint32_t n_leading; /* fills this thread leads, by key hash */
 	uint64_t leading[16];
 	_Alignas(uint64_t) unsigned char round[ROUND_BYTES]; /* of maintain.c */

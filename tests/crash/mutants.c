@@ -73,6 +73,7 @@ static const struct {
 	       "fill after a dead leader, led by a dead one", NULL),
 	CAUGHT(SUCCESSOR_STAMP, "stall", "touch, absent", "compute anew"),
 	CAUGHT(RESTAMP_LATE, "stall", "get, stamp lags", "invalidate"),
+	CAUGHT(STORM_LATE, "stall", "get in a storm, tagged", "invalidate"),
 	CAUGHT(FLOOR_LATE, "death",
 	       "invalidate another key, invalid, its set full", NULL),
 	CAUGHT(FLOOR_FIRST, "stall", "get, invalid, its set full",

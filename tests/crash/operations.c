@@ -146,6 +146,33 @@ static int op_get(struct larder *h)
 	return result || whole_or_counter(value, n) ? result : SAW_TORN;
 }
 
+/* Where many hits lag, a worker takes a road of its own; KEY lags by two. */
+static void begin_storm(struct larder *h)
+{
+	struct worker *w = larder_workers[h->id];
+	char value[LARGE];
+
+	larder_get(h, KEY, value, sizeof value, NULL);
+	for (int i = 0; i < 2; i++)
+		larder_invalidate_tag(h, "u", 1);
+	if (w->usual_serial) {
+		w->storm_serial = w->handle_serial;
+		w->usual_serial = 0;
+	}
+}
+
+/* One hit in 64 is written down in its entry: this one. */
+static void begin_sample(struct larder *h)
+{
+	larder_workers[h->id]->sample = 1;
+}
+
+static void begin_storm_sample(struct larder *h)
+{
+	begin_storm(h);
+	begin_sample(h);
+}
+
 static int op_get_many(struct larder *h)
 {
 	char value[2][SMALL];
@@ -565,6 +592,15 @@ const struct operation operations[] = {
 	 LIVE_STATES | BIT(S_SET_FULL) | BIT(S_ABSENT) | BIT(S_PENDING) |
 		 BIT(S_DEAD_LINKED) | BIT(S_KEPT),
 	 .reads = true, .hits = true},
+	{"get in a storm", begin_storm, op_get, letter_same,
+	 BIT(S_PRESENT) | BIT(S_TAGGED) | BIT(S_LAGGING) | BIT(S_SET_FULL) |
+		 BIT(S_ABSENT),
+	 .reads = true, .hits = true},
+	{"get and write it down", begin_sample, op_get, letter_same,
+	 BIT(S_PRESENT) | BIT(S_LAGGING), .reads = true, .hits = true},
+	{"get and write it down in a storm", begin_storm_sample, op_get,
+	 letter_same, BIT(S_PRESENT) | BIT(S_TAGGED), .reads = true,
+	 .hits = true},
 	{"get many", NULL, op_get_many, letter_same,
 	 BIT(S_PRESENT) | BIT(S_LAGGING), .reads = true},
 	{"lease and release", NULL, op_lease, letter_same,

@@ -46,6 +46,7 @@
  *   MAINTAIN        rounds of the maintainer, who retires patterns
  *   DIE             the first invalidator may die; its pattern is mended
  *   RECYCLE         entry memory is reused
+ *   REMEMBER        readers keep what they saw of the ring from hit to hit
  *   VERSIONLESS     tokens carry no version: the numbers alone keep what is late
  *                   from displacing what is fresh
  *   LIMIT           no number above this one, where a mutant draws without end
@@ -228,6 +229,9 @@ proctype reader() LIVING
 	byte c, e, s, n, x, late, seen, i, at, g, begun[3];
 	byte reads = READS;
 	bool ok, won;
+#ifdef REMEMBER
+	byte kept[2], upto; /* newest first; WALK is not greater */
+#endif
 
 	do
 	:: reads ->
@@ -248,6 +252,27 @@ proctype reader() LIVING
 		:: else
 		fi;
 #else
+#ifdef REMEMBER
+		c = C; /* step: follow */
+		n = upto;
+		do
+		:: n < c ->
+			d_step {
+				n++;
+				x = ring[n % RING];
+				kept[1] = kept[0];
+				kept[0] = (CELL_NUMBER(x) == n ->
+					   CELL_WHO(x) : WILD);
+				x = 0
+			}
+		:: else -> break
+		od;
+		n = 0;
+#ifdef MUT_REMEMBER_AHEAD
+		c = C;
+#endif
+		upto = c;
+#endif
 		c = C; /* step: hit */
 		e = slot;
 		if

@@ -303,6 +303,9 @@ inline check(e)
 		:: ok && n <= c ->
 			d_step { /* step: walk-ring */
 				x = ring[n % RING];
+#ifdef REMEMBER
+				x = (c == upto -> CELL(n, kept[c - n]) : x);
+#endif
 				ok = (CELL_NUMBER(x) == n
 #ifdef MUT_NO_CELL_NUMBER
 				      || true
