@@ -5,8 +5,6 @@
  * the same bytes; names, endpoints and unknown members are not among them.
  */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -31,23 +29,31 @@ void router_digest_hex(struct digest d, char hex[33])
 	hex[32] = '\0';
 }
 
-static void put_number(struct text *t, uint64_t n)
+/* Where the next field goes; there is room, see room_for(). */
+static char *put_bytes(char *at, const void *bytes, size_t n)
 {
-	router_text_add(t, (const char *)&n, sizeof n);
+	memcpy(at, bytes, n);
+	return at + n;
 }
 
-static void put_double(struct text *t, double d)
+static char *put_number(char *at, uint64_t n)
+{
+	return put_bytes(at, &n, sizeof n);
+}
+
+static char *put_double(char *at, double d)
 {
 	if (d == 0)
 		d = 0; /* -0.0 means the same */
-	router_text_add(t, (const char *)&d, sizeof d);
+	return put_bytes(at, &d, sizeof d);
 }
 
-static void put_string(struct text *t, const char *s)
+static char *put_string(char *at, const char *s)
 {
-	put_number(t, s ? strlen(s) : UINT64_MAX);
-	if (s)
-		router_text_string(t, s);
+	size_t n = s ? strlen(s) : 0;
+
+	at = put_number(at, s ? n : UINT64_MAX);
+	return put_bytes(at, s ? s : "", n);
 }
 
 /*
@@ -66,12 +72,13 @@ static uint64_t used_capabilities(const struct router_request *q)
 	return used;
 }
 
-static void put_names(struct text *t, const struct router_capabilities *c,
-		      uint64_t used)
+static char *put_names(char *at, const struct router_capabilities *c,
+		       uint64_t used)
 {
-	put_number(t, (uint64_t)__builtin_popcountll(used));
+	at = put_number(at, (uint64_t)__builtin_popcountll(used));
 	for (; used; used &= used - 1)
-		put_string(t, c->name[__builtin_ctzll(used)]);
+		at = put_string(at, c->name[__builtin_ctzll(used)]);
+	return at;
 }
 
 /* The bits of @set at the places of @used, moved together. */
@@ -95,10 +102,9 @@ struct model_numbers {
 	uint64_t from_catalog, context, capacity, strong;
 };
 
-static void put_agents(struct text *t, const struct router_request *q,
-		       uint64_t used)
+static char *put_agents(char *at, const struct router_request *q, uint64_t used)
 {
-	put_names(t, &q->capabilities, used);
+	at = put_names(at, &q->capabilities, used);
 	for (unsigned i = 0; i < q->n_agents; i++) {
 		const struct router_agent *a = &q->agents[i];
 		struct agent_numbers n = {
@@ -107,21 +113,21 @@ static void put_agents(struct text *t, const struct router_request *q,
 			.preferred = renumbered(a->preferred, used),
 			.min_context = a->min_context_length};
 
-		put_string(t, a->id);
+		at = put_string(at, a->id);
 		if (a->status != ROUTER_ONLINE) {
-			put_number(t, n.status);
+			at = put_number(at, n.status);
 			continue;
 		}
 		n.status = a->from_catalog;
-		router_text_add(t, (const char *)&n, sizeof n);
-		put_string(t, a->pinned);
+		at = put_bytes(at, &n, sizeof n);
+		at = put_string(at, a->pinned);
 	}
+	return at;
 }
 
-static void put_models(struct text *t, const struct router_request *q,
-		       uint64_t used)
+static char *put_models(char *at, const struct router_request *q, uint64_t used)
 {
-	put_names(t, &q->capabilities, used);
+	at = put_names(at, &q->capabilities, used);
 	for (unsigned k = 0; k < q->n_models; k++) {
 		const struct router_model *m = &q->models[k];
 		const struct model_numbers n = {
@@ -132,63 +138,86 @@ static void put_models(struct text *t, const struct router_request *q,
 					    : 0,
 			.strong = renumbered(m->strong, used)};
 
-		put_string(t, m->id);
-		router_text_add(t, (const char *)&n, sizeof n);
+		at = put_string(at, m->id);
+		at = put_bytes(at, &n, sizeof n);
 		for (uint64_t set = m->strong; set; set &= set - 1)
-			put_double(t, m->strength[__builtin_ctzll(set)]);
+			at = put_double(at, m->strength[__builtin_ctzll(set)]);
 	}
+	return at;
 }
 
 /* Load and outcomes as the answer sees them: nothing at all of what does not
  * count. */
-static void put_load(struct text *t, const struct router *r,
-		     const struct router_request *q)
+static char *put_load(char *at, const struct router *r,
+		      const struct router_request *q)
 {
 	unsigned online = 0;
 
 	for (unsigned i = 0; i < q->n_agents; i++)
 		online += q->agents[i].status == ROUTER_ONLINE;
 	for (unsigned k = 0; r->weights.feedback > 0 && k < q->n_models; k++)
-		put_number(t, q->models[k].success);
+		at = put_number(at, q->models[k].success);
 	for (unsigned k = 0; q->balance_load && k < q->n_models; k++) {
 		const struct router_model *m = &q->models[k];
 		uint64_t left = m->active < m->max_concurrent
 					? m->max_concurrent - m->active
 					: 0;
 
-		put_number(t, m->level);
-		put_number(t, m->full);
+		at = put_number(at, m->level);
+		at = put_number(at, m->full);
 		if (q->strategy == ROUTER_OPTIMAL)
-			put_number(t, left < online ? left : online);
+			at = put_number(at, left < online ? left : online);
 	}
+	return at;
+}
+
+/* The most that any of the three lists of fields takes. */
+static size_t room_for(const struct router_request *q)
+{
+	enum { STRING = 8 + ROUTER_ID_MAX };
+	size_t names = 8 + q->capabilities.n * (size_t)STRING;
+	size_t agents =
+		q->n_agents * (2 * STRING + sizeof(struct agent_numbers));
+	size_t models = q->n_models * (STRING + sizeof(struct model_numbers) +
+				       8 * (size_t)q->capabilities.n);
+	size_t load = 8 + sizeof(struct router_weights) +
+		      q->n_models * 4 * sizeof(uint64_t);
+	size_t most = agents > models ? agents : models;
+
+	return names + (most > load ? most : load);
+}
+
+/* A digest's digits behind a word. */
+static char *put_part(char *at, const char *word, struct digest d)
+{
+	at = put_bytes(at, word, strlen(word));
+	router_digest_hex(d, at);
+	return at + 32;
 }
 
 int router_key(struct router *r, const struct router_request *q,
 	       char key[ROUTER_KEY_BYTES], size_t *n_key)
 {
-	char agents[33], models[33], load[33];
+	const char *strategy = router_strategy_name(q->strategy);
 	uint64_t used = used_capabilities(q);
-	struct text t = router_body_text(r);
-	int n;
+	char *fields = router_arena_take(q->arena, room_for(q)), *end;
+	char *at = key;
 
-	router_text_reserve(&t, 96 * (q->n_agents + q->n_models) + 1024);
-	put_agents(&t, q, used);
-	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
-			  agents);
-	t.n = 0;
-	put_models(&t, q, used);
-	router_digest_hex(router_digest(r, t.bytes ? t.bytes : "", t.n),
-			  models);
-	t.n = 0;
-	put_number(&t, q->balance_load);
-	router_text_add(&t, (const char *)&r->weights, sizeof r->weights);
-	put_load(&t, r, q);
-	router_digest_hex(router_digest(r, t.bytes, t.n), load);
-	router_body_free(r, t.bytes);
-	if (t.failed)
+	if (!fields)
 		return -ENOMEM;
-	n = snprintf(key, ROUTER_KEY_BYTES, "v1/%s/agents:%s/models:%s/load:%s",
-		     router_strategy_name(q->strategy), agents, models, load);
-	*n_key = (size_t)n;
+	at = put_bytes(at, "v1/", 3);
+	at = put_bytes(at, strategy, strlen(strategy));
+	end = put_agents(fields, q, used);
+	at = put_part(at, "/agents:",
+		      router_digest(r, fields, (size_t)(end - fields)));
+	end = put_models(fields, q, used);
+	at = put_part(at, "/models:",
+		      router_digest(r, fields, (size_t)(end - fields)));
+	end = put_number(fields, q->balance_load);
+	end = put_bytes(end, &r->weights, sizeof r->weights);
+	end = put_load(end, r, q);
+	at = put_part(
+		at, "/load:", router_digest(r, fields, (size_t)(end - fields)));
+	*n_key = (size_t)(at - key);
 	return 0;
 }

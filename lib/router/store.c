@@ -150,9 +150,10 @@ struct tag_list {
 	size_t n;
 };
 
-static bool add_tag(struct tag_list *l, const char *prefix, const char *id)
+static bool add_tag(struct tag_list *l, const char *prefix, size_t n_prefix,
+		    const char *id)
 {
-	size_t n_prefix = strlen(prefix), n_id = strlen(id);
+	size_t n_id = strlen(id);
 	char *text;
 
 	if (l->n == TAGS_ROOM)
@@ -166,21 +167,22 @@ static bool add_tag(struct tag_list *l, const char *prefix, const char *id)
 	return true;
 }
 
+/* Of a literal. */
+#define ADD_TAG(list, prefix, id) add_tag(list, prefix, sizeof(prefix) - 1, id)
+
 /* Each candidate, each agent; false: more than an entry can carry. */
 static bool list_items(const struct router_request *q, struct tag_list *l)
 {
 	bool ok = true;
 
 	for (unsigned k = 0; ok && k < q->n_models; k++)
-		ok = add_tag(l,
-			     q->models[k].from_catalog ? "model:"
-						       : "inline/model:",
-			     q->models[k].id);
+		ok = q->models[k].from_catalog
+			     ? ADD_TAG(l, "model:", q->models[k].id)
+			     : ADD_TAG(l, "inline/model:", q->models[k].id);
 	for (unsigned i = 0; ok && i < q->n_agents; i++)
-		ok = add_tag(l,
-			     q->agents[i].from_catalog ? "agent:"
-						       : "inline/agent:",
-			     q->agents[i].id);
+		ok = q->agents[i].from_catalog
+			     ? ADD_TAG(l, "agent:", q->agents[i].id)
+			     : ADD_TAG(l, "inline/agent:", q->agents[i].id);
 	return ok;
 }
 
@@ -191,15 +193,15 @@ static bool list_tags(const struct router_request *q, struct tag_list *l)
 {
 	size_t n_head;
 
-	if (!add_tag(l, "strategy:", router_strategy_name(q->strategy)))
+	if (!ADD_TAG(l, "strategy:", router_strategy_name(q->strategy)))
 		return false;
 	if ((q->whole_catalog_models || q->whole_catalog_agents) &&
-	    !add_tag(l, "catalog", ""))
+	    !ADD_TAG(l, "catalog", ""))
 		return false;
 	n_head = l->n;
 	if (!list_items(q, l)) {
 		l->n = n_head;
-		if (!add_tag(l, "wide", ""))
+		if (!ADD_TAG(l, "wide", ""))
 			return false;
 	}
 	return true;
