@@ -20,7 +20,7 @@
 
 #include "router/answer.h"
 
-enum { TRIES = 2, UNREPEATED_MOST = 1024, BYPASSED_MOST = 256 };
+enum { TRIES = 2, BYPASSED_MOST = 256, DEAR_CELLS = 1 << 17 };
 
 static uint64_t now_ns(void)
 {
@@ -103,7 +103,7 @@ static int answer_computed(struct router *r, struct router_work *w, bool lead,
 		version = router_result_store(r, w, &result);
 	t = router_body_text(r);
 	router_render(w->request, &result, &t);
-	if (version)
+	if (version && (w->sight == SIGHT_KNOWN || r->warming))
 		router_alias_store(r, w, &t, version, result.computed_ns);
 	answer->strategy = w->request->strategy;
 	return router_answer_finish(r, &t, status, NULL, result.computed_ns,
@@ -187,35 +187,18 @@ static bool worth_it(struct router *r, const struct router_request *q)
 	return compute_ns > hit_ns || seldom(r, 6);
 }
 
+/* So much work that keeping its answer costs next to nothing beside it: that is
+ * always done, and nobody does such work while another is at it. */
+static bool is_dear(const struct router_request *q)
+{
+	return q->strategy == ROUTER_OPTIMAL && q->n_agents >= 2 &&
+	       (uint64_t)q->n_agents * q->n_models >= DEAR_CELLS;
+}
+
 static void learn(double *average, uint64_t ns)
 {
 	*average = *average == 0 ? (double)ns
 				 : *average + ((double)ns - *average) / 16;
-}
-
-/*
- * Where many bodies of a size have come and none of them twice, one that is not
- * known to have come before is computed and nothing else: a workload that never
- * repeats itself pays for no lookup and for nothing kept. What comes again is
- * looked up. One in 256 is looked up all the same, for its meaning may be known
- * in other bytes; a hit of any kind ends it.
- *
- * Where all of a size are bypassed, what they mean being cheaper to compute
- * than to find, they are not looked up by their bytes either, until one is not.
- */
-static unsigned size_class(size_t n_body)
-{
-	return n_body ? 31u - (unsigned)__builtin_clz((unsigned)n_body) : 0;
-}
-
-static bool has_been_seen(struct router *r, struct digest d)
-{
-	atomic_u64 *slot = &r->seen[d.high % SEEN_SLOTS];
-
-	if (load_relaxed(slot) == d.low)
-		return true;
-	store_relaxed(slot, d.low);
-	return false;
 }
 
 /* ------------------------------------------------------------------ */
@@ -323,68 +306,54 @@ static int work_make(struct router *r, const void *body, size_t n_body,
 	return 0;
 }
 
-/* Of a body's ends and length: enough to see that it is new, where that is all
- * that is asked. One that only looks as if it had come before is looked up. */
-static struct digest glance(const struct router *r, const char *body, size_t n)
+static unsigned size_class(size_t n_body)
 {
-	enum { END = 256 };
-	char ends[2 * END + sizeof n];
-
-	if (n < sizeof ends)
-		return router_digest(r, body, n);
-	memcpy(ends, body, END);
-	memcpy(ends + END, body + n - END, END);
-	memcpy(ends + 2 * END, &n, sizeof n);
-	return router_digest(r, ends, sizeof ends);
+	return n_body ? 31u - (unsigned)__builtin_clz((unsigned)n_body) : 0;
 }
 
-/* Looked up by its bytes: 0 with the answer, or 1. */
+/* Looked up by its bytes: 0 with the answer, or 1. Where all of a size are
+ * bypassed, what they mean being cheaper to compute than to find, they are not
+ * looked up by their bytes either, until one is not. */
 static int answer_by_bytes(struct router *r, struct router_work *w,
 			   const void *body, size_t n_body,
 			   struct router_answer *answer, unsigned *shape)
 {
-	unsigned k = size_class(n_body);
-	bool nothing_repeats = r->run[k].unrepeated >= UNREPEATED_MOST;
-	struct digest d;
-
-	if (!r->cache || r->options.never_cache ||
-	    r->run[k].bypassed >= BYPASSED_MOST)
+	if (!r->cache || r->options.never_cache)
 		return 1;
-	if (nothing_repeats && !r->warming &&
-	    !has_been_seen(r, glance(r, body, n_body))) {
-		w->is_new = !seldom(r, 8);
+	w->size_class = size_class(n_body);
+	if (r->bypassed[w->size_class] >= BYPASSED_MOST)
 		return 1;
-	}
-	d = router_digest(r, body, n_body);
-	router_hot_note(r, d, body, n_body);
+	router_admit_look(r, w, body, n_body);
+	if (!w->by_bytes || (w->alone && w->sight != SIGHT_KNOWN))
+		return 1;
+	router_hot_note(r, w->digest, body, n_body);
 	w->load = router_load_fingerprint(r);
-	w->n_alias = router_alias_key(r, d, w->load, w->alias);
-	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0) {
-		r->run[k].unrepeated = 0;
+	w->n_alias = router_alias_key(r, w->digest, w->load, w->alias);
+	if (router_alias_try(r, w->alias, w->n_alias, answer, shape) == 0)
 		return 0;
-	}
 	/* What comes once only is worth no finished body in the cache. */
-	if (!nothing_repeats) {
-		if (!has_been_seen(r, d) && !r->warming)
-			w->n_alias = 0;
-		has_been_seen(r, glance(r, body, n_body)); /* from now on */
-	}
+	if (w->sight == SIGHT_NEW && !r->warming)
+		w->n_alias = 0;
 	return 1;
 }
 
-/* What came of a body of this size that was not found by its bytes. */
-static void count_run(struct router *r, unsigned k, bool is_new,
-		      enum router_cache_status status)
+/* What came of a body. */
+static void count(struct router *r, const struct router_work *w,
+		  const void *body, size_t n_body,
+		  enum router_cache_status status)
 {
+	unsigned *bypassed = &r->bypassed[w->size_class];
+
+	if (!r->admission || r->options.never_cache)
+		return;
 	if (status != ROUTER_BYPASS)
-		r->run[k].bypassed = 0;
-	else if (!is_new && r->run[k].bypassed < BYPASSED_MOST)
-		r->run[k].bypassed++;
-	if (status == ROUTER_HIT)
-		r->run[k].unrepeated = 0;
-	else if (status == ROUTER_MISS && !r->warming &&
-		 r->run[k].unrepeated < UNREPEATED_MOST)
-		r->run[k].unrepeated++;
+		*bypassed = 0;
+	else if (!w->alone && *bypassed < BYPASSED_MOST)
+		++*bypassed;
+	if (status != ROUTER_BYPASS && !w->by_bytes && router_hot_has_room(r))
+		router_hot_note(r, router_digest(r, body, n_body), body,
+				n_body);
+	router_admit_count(r, w, status);
 }
 
 /* The canonical entry: found, led, waited for; or not looked up at all. */
@@ -394,7 +363,8 @@ static int answer_by_meaning(struct router *r, struct router_work *w,
 	struct larder_view view = {0};
 	int outcome;
 
-	if (w->is_new || !worth_it(r, w->request))
+	w->dear = w->alone && is_dear(w->request);
+	if ((w->alone && !w->dear) || !worth_it(r, w->request))
 		return answer_computed(r, w, false, ROUTER_BYPASS, answer);
 	if (router_key(r, w->request, w->key, &w->n_key))
 		return -ENOMEM;
@@ -438,10 +408,9 @@ static int begin_once(struct router *r, const void *body, size_t n_body,
 		if (error == 1 && last)
 			error = answer_computed(r, w, false, ROUTER_MISS,
 						answer);
-		if (error == 0)
-			count_run(r, size_class(n_body), w->is_new,
-				  answer->status);
 	}
+	if (error == 0)
+		count(r, w, body, n_body, answer->status);
 	if (error == LARDER_WAIT) {
 		*work = w;
 		return LARDER_WAIT;
@@ -483,6 +452,8 @@ int router_answer_poll(struct router *r, struct router_work *w,
 	/* As in begin_once(). */
 	if (error == 1)
 		error = answer_computed(r, w, false, ROUTER_MISS, answer);
+	if (error == 0)
+		router_admit_count(r, w, answer->status);
 	if (!w->refreshing)
 		work_free(r, w);
 	return error;

@@ -7,19 +7,35 @@
 
 enum { ALIAS_KEY_BYTES = 48 };
 
+/* Whether these bytes have come before, as far as is remembered; what is likely
+ * has the same ends as something that did. */
+enum sight { SIGHT_NEW, SIGHT_LIKELY, SIGHT_KNOWN };
+
 struct router_work {
 	struct arena *arena; /* which this lies in, as all it holds */
 	struct router_request *request;
 	struct larder_fill fill;
 	char key[ROUTER_KEY_BYTES], alias[ALIAS_KEY_BYTES];
 	size_t n_key, n_alias;
-	uint64_t catalog; /* its number when the question was parsed */
-	uint64_t load;	  /* its fingerprint in the alias */
-	bool is_new; /* as far as is known, these bytes come for the first time
-		      */
+	uint64_t catalog;     /* its number when the question was parsed */
+	uint64_t load;	      /* its fingerprint in the alias */
+	struct digest digest; /* of the body, where it is looked up by it */
+	unsigned size_class;  /* log2 of the body's */
+	enum sight sight;
+	bool by_bytes;		  /* looked up by its bytes first */
+	bool alone;		  /* there are no means to keep its answer */
+	bool dear;		  /* it is kept all the same */
 	bool refreshing;	  /* answered already, with a stale value */
 	struct router_work *next; /* in the list of refreshes */
 };
+
+/* admit.c: what is known of a body, and whether its answer may be kept. Only
+ * with a cache. */
+void router_admit_look(struct router *r, struct router_work *w,
+		       const char *body, size_t n_body);
+/* What came of it. */
+void router_admit_count(struct router *r, const struct router_work *w,
+			enum router_cache_status status);
 
 /* Close the rendered object with its "cache" member. @info NULL: fresh. */
 int router_answer_finish(struct router *r, struct text *t,

@@ -62,6 +62,11 @@ static void keep_body(struct hot_slot *s, const void *body, size_t n_body)
 	s->n_body = (uint32_t)n_body;
 }
 
+bool router_hot_has_room(const struct router *r)
+{
+	return !r->hot || r->hot->n_noted < HOT_SLOTS;
+}
+
 void router_hot_note(struct router *r, struct digest d, const void *body,
 		     size_t n_body)
 {

@@ -18,6 +18,11 @@ struct digest router_digest(const struct router *r, const void *bytes, size_t n)
 	return (struct digest){.low = h.low64, .high = h.high64};
 }
 
+uint64_t router_hash(const struct router *r, const void *bytes, size_t n)
+{
+	return larder_hash(r->shared->secret, bytes, n);
+}
+
 void router_digest_hex(struct digest d, char hex[33])
 {
 	static const char digits[] = "0123456789abcdef";

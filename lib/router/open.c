@@ -85,10 +85,10 @@ int router_open(struct larder *cache, const struct router_options *options,
 		}
 	}
 	if (cache && !error)
-		error = larder_region(cache, "router/seen",
-				      SEEN_SLOTS * sizeof *r->seen, 0, &region);
+		error = larder_region(cache, "router/admission/1",
+				      sizeof *r->admission, 0, &region);
 	if (cache && !error)
-		r->seen = region.common;
+		r->admission = region.common;
 	if (!error)
 		error = share_secret(r->shared);
 	if (!error)

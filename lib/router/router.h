@@ -19,7 +19,8 @@ enum {
 	IDLE_ARENA_BYTES = 1 << 20,
 	IDLE_BODIES_MAX = 8,
 	IDLE_BODY_BYTES = 256 << 10,
-	SEEN_SLOTS = 1 << 14,
+	MARKS = 1 << 16,
+	SIZE_CLASSES = 32,
 };
 
 /* A 128-bit digest. */
@@ -28,6 +29,7 @@ struct digest {
 };
 struct digest router_digest(const struct router *r, const void *bytes,
 			    size_t n);
+uint64_t router_hash(const struct router *r, const void *bytes, size_t n);
 void router_digest_hex(struct digest d, char hex[33]);
 
 /* One model's load, in a region shared by all workers. */
@@ -45,6 +47,13 @@ struct shared {
 	unsigned char secret[192];
 	atomic_u64 load_changes; /* reports and outcomes that have returned */
 	_Alignas(64) struct load_slot load[LOAD_SLOTS];
+};
+
+/* The region "router/admission/1": what is worth keeping (admit.c). */
+struct admission {
+	/* by log2 of a body's size, what is there beside the means at first */
+	atomic_u64 account[SIZE_CLASSES];
+	atomic_u16 mark[MARKS]; /* of bodies that were seen, by their hashes */
 };
 
 /* One worker slot's metrics. Cumulative; only the slot's owner writes. */
@@ -99,14 +108,9 @@ struct router {
 	double compute_cost[ROUTER_STRATEGIES][32]; /* ns, learned */
 	double hit_cost[32];
 	uint64_t random;
-	/* By log2 of a body's size: misses since a hit; bypasses since one was
-	 * worth a lookup. */
-	struct {
-		unsigned unrepeated, bypassed;
-	} run[32];
-	/* Halves of digests of bodies, by the other half: the region
-	 * "router/seen". Whoever loses a race forgets one. */
-	atomic_u64 *seen;
+	/* By log2 of a body's size: bypasses since one was worth a lookup. */
+	unsigned bypassed[SIZE_CLASSES];
+	struct admission *admission; /* NULL: there is no cache */
 	bool warming; /* what is computed now was not asked for */
 	struct {
 		uint64_t changes, until_ms, value;
@@ -177,7 +181,9 @@ enum { ROUTER_KEY_BYTES = 160 };
 int router_key(struct router *r, const struct router_request *q,
 	       char key[ROUTER_KEY_BYTES], size_t *n_key);
 
-/* hot.c: note that @body was asked for. */
+/* hot.c: note that @body was asked for. What comes for the first time is worth
+ * noting while there is room. */
+bool router_hot_has_room(const struct router *r);
 void router_hot_note(struct router *r, struct digest d, const void *body,
 		     size_t n_body);
 void router_hot_free(struct hot *hot);

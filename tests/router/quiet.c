@@ -245,6 +245,8 @@ static bool most_of_misses(unsigned n_agents, unsigned n_models,
 		if (!requests(&after))
 			return false;
 		need(kind == ROUTER_MISS, "a miss");
+		/* That it is asked again is what keeping it is paid by. */
+		need(ask(&q) == ROUTER_HIT, "a hit");
 		after -= before;
 		if (i == 0)
 			*first = after;
