@@ -3,7 +3,8 @@
  * router: larder-router as its clients meet it, over HTTP on Unix sockets.
  *
  * Three servers: the router with the cache, the same without, and one that
- * answers a constant of the same size. Cases are pairs of a server and a
+ * answers a constant of the same size; and pairs of fresh ones for questions
+ * that come once (unasked.h). Cases are pairs of a server and a
  * workload, run turn by turn within each repeat. A closed loop tells what a
  * request costs in processor time of the server's processes, which a crowded
  * machine disturbs least; an open loop, whose requests are due at random times
@@ -13,31 +14,30 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <larder/router.h>
 
-#include "../tools/quickstart-drive/load.h"
-#include "../tools/quickstart-drive/process.h"
-#include "../tools/quickstart-drive/workload.h"
 #include "commands.h"
 #include "results.h"
 #include "routing/constant.h"
+#include "routing/served.h"
+#include "routing/unasked.h"
 #include "rundir.h"
 
-enum { CONNECTIONS = 8, HOT = 50, N_RATES = 3 };
+enum { HOT = 50, N_RATES = 3 };
 
 static const struct bench_command command = {
 	.name = "router",
 	.usage = "[OPTION...] [LARDER_ROUTER]",
 	.about = "Requests to larder-router with the cache and without, and to "
 		 "a server that answers a\nconstant: processor time a request "
-		 "in a closed loop, response times in an open loop at\n50, 90 "
-		 "and 150 % of what the router without cache can do. The "
-		 "program is looked for\nbeside this one. Of the options, "
-		 "--processes (workers), --seconds (of each turn of the\nopen "
-		 "loop), --repeats, --seed, --json, --csv and --plot have a "
-		 "meaning here.",
+		 "in a closed loop, of questions that are asked again\nand, on "
+		 "fresh servers, of such as come once; response times in an "
+		 "open loop at 50, 90\nand 150 % of what the router without "
+		 "cache can do. The program is looked for beside\nthis one. Of "
+		 "the options, --processes (workers), --seconds (of each turn "
+		 "of the open\nloop), --repeats, --seed, --json, --csv and "
+		 "--plot have a meaning here.",
 	.defaults = "--systems larder --processes 2 --seconds 2 --repeats 5",
 	.max_operands = 1,
 };
@@ -47,7 +47,7 @@ static const char *const server_names[N_SERVERS] = {"constant", "with",
 						    "without"};
 
 /* What is asked: the same few questions again and again, or new ones. */
-enum { N_CASES = 8 };
+enum { N_CASES = 6 };
 static const struct kase {
 	const char *name;
 	enum server server;
@@ -58,31 +58,20 @@ static const struct kase {
 	{"constant body", CONSTANT, SHAPE_LARGE, false, 2000},
 	{"hit", WITH, SHAPE_LARGE, false, 2000},
 	{"no cache", WITHOUT, SHAPE_LARGE, false, 400},
-	{"miss", WITH, SHAPE_LARGE, true, 400},
-	{"no cache, new", WITHOUT, SHAPE_LARGE, true, 400},
 	{"bypass", WITH, SHAPE_SMALL, true, 4000},
 	{"no cache, small", WITHOUT, SHAPE_SMALL, true, 4000},
 	{"constant, small", CONSTANT, SHAPE_SMALL, true, 4000},
 };
-enum {
-	CONSTANT_BODY,
-	HIT,
-	NO_CACHE,
-	MISS,
-	NO_CACHE_NEW,
-	BYPASS,
-	NO_CACHE_SMALL
-};
+enum { CONSTANT_BODY, HIT, NO_CACHE, BYPASS, NO_CACHE_SMALL };
 
 /* The questions that matter, as ratios of processor time. */
-enum { N_RATIOS = 4 };
+enum { N_RATIOS = 3 };
 static const struct {
 	const char *name;
 	unsigned of, to;
 } ratios[N_RATIOS] = {
 	{"hit to constant body", HIT, CONSTANT_BODY},
 	{"no cache to hit", NO_CACHE, HIT},
-	{"miss to no cache", MISS, NO_CACHE_NEW},
 	{"bypass to no cache", BYPASS, NO_CACHE_SMALL},
 };
 
@@ -101,10 +90,8 @@ struct open {
 
 struct run {
 	const struct bench_options *o;
-	pid_t pid[N_SERVERS];
-	struct target target[N_SERVERS];
-	char address[N_SERVERS][160]; /* "unix:PATH" */
-	char segment[2][128];
+	struct served server[N_SERVERS];
+	struct unasked *unasked;
 	char *body; /* of the constant server */
 	size_t n_body;
 	struct closed closed[N_CASES];
@@ -142,114 +129,36 @@ static bool constant_body(struct run *r)
 	return result == 0;
 }
 
-/* The program: named by the user, or beside this one as built or installed. */
-static bool find_router(const struct bench_options *o, char *path, size_t n)
+static bool servers_start(struct run *r, char *program)
 {
-	static const char *const places[] = {"../tools/larder-router",
-					     "larder-router"};
-	char self[512];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *slash;
+	unsigned n_workers = r->o->plan.processes;
+	struct served *constant = &r->server[CONSTANT];
+	char size[] = "256M";
 
-	if (o->n_operands) {
-		snprintf(path, n, "%s", o->operands[0]);
-		return true;
-	}
-	self[length > 0 ? length : 0] = '\0';
-	slash = strrchr(self, '/');
-	for (unsigned i = 0; slash && i < 2; i++) {
-		snprintf(path, n, "%.*s/%s", (int)(slash - self), self,
-			 places[i]);
-		if (!access(path, X_OK))
-			return true;
-	}
-	bench_complain("no larder-router beside this program: build it, or "
-		       "name it");
-	return false;
-}
-
-static pid_t router_start(struct run *r, enum server which, char *program)
-{
-	char workers[16];
-	char *segment = r->segment[which == WITH ? 0 : 1];
-	char *argv[] = {program,
-			"--listen",
-			r->address[which],
-			"--workers",
-			workers,
-			"--segment",
-			segment,
-			"--size",
-			"256M",
-			which == WITH ? NULL : "--no-cache",
-			NULL};
-
-	if (!rundir_file(which == WITH ? "cache" : "none", segment,
-			 sizeof r->segment[0]))
-		return -ENAMETOOLONG;
-	snprintf(workers, sizeof workers, "%u", r->o->plan.processes);
-	return server_start(argv, which == WITH ? "with.log" : "without.log");
-}
-
-static bool servers_start(struct run *r)
-{
-	char program[600];
-
-	if (!find_router(r->o, program, sizeof program) || !constant_body(r))
-		return false;
-	for (enum server i = 0; i < N_SERVERS; i++) {
-		char path[128];
-
-		if (!rundir_file(server_names[i], path, sizeof path))
-			return false;
-		snprintf(r->address[i], sizeof r->address[i], "unix:%s", path);
-		r->pid[i] = i == CONSTANT
-				    ? constant_start(path, r->body, r->n_body)
-				    : router_start(r, i, program);
-		if (r->pid[i] < 0 || !server_ready(r->pid[i], path)) {
-			bench_complain("%s: %s", i ? program : "constant",
-				       r->pid[i] < 0 ? bench_error(r->pid[i])
-						     : "does not answer");
-			return false;
-		}
-		if (target_parse(&r->target[i], r->address[i]))
-			return false;
-	}
-	return true;
+	return constant_body(r) && served_place(constant, "constant") &&
+	       served_ready(constant,
+			    constant_start(constant->path, r->body, r->n_body),
+			    "constant") &&
+	       served_start(&r->server[WITH], "with", program, n_workers, size,
+			    true) &&
+	       served_start(&r->server[WITHOUT], "without", program, n_workers,
+			    size, false);
 }
 
 static void servers_stop(struct run *r)
 {
 	for (enum server i = 0; i < N_SERVERS; i++)
-		server_stop(r->pid[i]);
+		served_stop(&r->server[i]);
 	free(r->body);
 }
 
 /* ------------------------------------------------------------------ */
 
-static uint64_t cpu_of(pid_t pid)
-{
-	struct process_cost cost = {0};
-
-	process_cost(pid, NULL, 0, &cost);
-	return cost.cpu_ns;
-}
-
 static bool drive(struct run *r, enum server server, struct workload *w,
 		  struct load_result *result)
 {
-	*result = (struct load_result){0};
-	if (load_run(&r->target[server], w, 0, w->n_order, CONNECTIONS, result,
-		     NULL, NULL) ||
-	    result->n_failed || (server != CONSTANT && result->n_different)) {
-		bench_complain("%s: %s", server_names[server],
-			       result->failure[0] ? result->failure
-						  : "two answers to one "
-						    "question");
-		load_result_free(result);
-		return false;
-	}
-	return true;
+	return served_drive(&r->server[server], w, 0, w->n_order,
+			    server != CONSTANT, result);
 }
 
 /* Every answer's kind must be what the case is about. */
@@ -258,8 +167,7 @@ static bool as_meant(const struct kase *k, const struct load_result *result)
 	enum answer kind = k->server == WITHOUT ? ANSWER_BYPASS
 			   : k->shape == SHAPE_SMALL && k->server == WITH
 				   ? ANSWER_BYPASS
-			   : k->distinct && k->server == WITH ? ANSWER_MISS
-							      : ANSWER_HIT;
+				   : ANSWER_HIT;
 
 	if (result->latency[kind].n == result->n_requests)
 		return true;
@@ -297,9 +205,9 @@ static bool run_case(struct run *r, unsigned which, unsigned repeat)
 		if (!fine)
 			return false;
 	}
-	cpu = cpu_of(r->pid[k->server]);
+	cpu = served_cpu_ns(&r->server[k->server]);
 	fine = drive(r, k->server, &w, &result);
-	cpu = cpu_of(r->pid[k->server]) - cpu;
+	cpu = served_cpu_ns(&r->server[k->server]) - cpu;
 	if (fine) {
 		c->cpu_ns[repeat] = (double)cpu / k->n;
 		c->wall_ns[repeat] = (double)result.wall_ns / k->n;
@@ -433,12 +341,13 @@ static int print_json(const struct run *r)
 	for (unsigned i = 0; i < N_RATIOS; i++)
 		json_object_set_new(all, ratios[i].name,
 				    json_of_spread(ratio(r, i)));
-	return json_print(json_pack("{s:s, s:o, s:o, s:i, s:i, s:o, s:o, s:o}",
-				    "command", "router", "machine",
-				    json_of_machine(), "build", json_of_build(),
-				    "workers", (int)r->o->plan.processes,
-				    "body_bytes", (int)r->n_body, "closed",
-				    closed, "cpu_ratios", all, "open", open));
+	return json_print(json_pack(
+		"{s:s, s:o, s:o, s:i, s:i, s:o, s:o, s:o, "
+		"s:o}",
+		"command", "router", "machine", json_of_machine(), "build",
+		json_of_build(), "workers", (int)r->o->plan.processes,
+		"body_bytes", (int)r->n_body, "closed", closed, "cpu_ratios",
+		all, "open", open, "new", unasked_json(r->unasked)));
 }
 
 static void samples_cells(struct table *table, const struct samples *s)
@@ -459,7 +368,7 @@ static void print_closed(const struct run *r)
 	char text[16], most[16];
 
 	printf("Closed loop, %d connections, answers of %zu bytes:\n\n",
-	       CONNECTIONS, r->n_body);
+	       SERVED_CONNECTIONS, r->n_body);
 	table_column(table, "CASE", false);
 	for (unsigned i = 0; i < sizeof columns / sizeof columns[0]; i++)
 		table_column(table, columns[i], true);
@@ -518,6 +427,7 @@ static void print_csv(const struct run *r)
 		for (unsigned i = 0; i < r->o->plan.repeats; i++)
 			printf("\"%s\",%u,%.0f,%.0f\n", cases[k].name, i + 1,
 			       r->closed[k].cpu_ns[i], r->closed[k].wall_ns[i]);
+	unasked_print_csv(r->unasked);
 }
 
 static bool plot(const struct run *r)
@@ -557,6 +467,7 @@ static bool plot(const struct run *r)
 int bench_router(int argc, char **argv)
 {
 	struct bench_options o;
+	char program[600];
 	struct run *r;
 	int status;
 
@@ -564,7 +475,11 @@ int bench_router(int argc, char **argv)
 		return status;
 	r = bench_alloc(sizeof *r);
 	r->o = &o;
-	status = servers_start(r) && measure(r) ? BENCH_OK : BENCH_FAILED;
+	if (served_find(&o, program, sizeof program))
+		r->unasked = unasked_measure(&o, program);
+	status = r->unasked && servers_start(r, program) && measure(r)
+			 ? BENCH_OK
+			 : BENCH_FAILED;
 	servers_stop(r);
 	rundir_remove();
 	if (status == BENCH_OK && o.json) {
@@ -574,6 +489,7 @@ int bench_router(int argc, char **argv)
 	} else if (status == BENCH_OK) {
 		print_machine(stdout);
 		print_closed(r);
+		unasked_print(r->unasked);
 		print_open(r);
 	}
 	if (status == BENCH_OK && o.plot && !plot(r))
@@ -582,6 +498,7 @@ int bench_router(int argc, char **argv)
 		free(r->closed[k].latency.ns);
 	for (unsigned i = 0; i < N_RATES * 2; i++)
 		free(r->open[i / 2][i % 2].latency.ns);
+	unasked_free(r->unasked);
 	free(r);
 	return status;
 }

@@ -90,8 +90,15 @@ def routing_is_measured_and_its_totals_agree():
     assert all(s["solver"]["median"] > 0 for s in f["ns"])
     f = figures("router", "--repeats", "1", "--seconds", "0.1")
     assert set(f["cpu_ratios"]) == {
-        "hit to constant body", "no cache to hit", "miss to no cache",
-        "bypass to no cache"}
+        "hit to constant body", "no cache to hit", "bypass to no cache"}
+    for size in f["new"]:
+        first, all_, later = size["phases"]
+        # The dearest are told apart and are part of all from the first on.
+        assert [p["stored"]["median"] == p["requests"]
+                for p in size["phases"]] == [True, False, False], size
+        assert 64 <= all_["stored"]["median"] <= 64 + all_["requests"] / 50
+        assert later["stored"]["median"] <= later["requests"] / 50, size
+        assert later["requests"] == all_["requests"] > first["requests"]
     assert "no such" in bench("router", "/no such", status=1).lower()
     assert "10y5" in bench("assign", "10y5", status=2)
 

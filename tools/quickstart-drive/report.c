@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The figures and how they are derived. Rates are of what was looked up: the
- * requests that the router bypasses, because no cache could make them faster,
- * stand apart. Latencies are as the client sees them, processor time and memory
- * those of the server's processes.
+ * requests that the router bypasses, because they are too small for a cache to
+ * make them faster, or new where little repeats, stand apart. Latencies are as
+ * the client sees them, processor time and memory those of the server's
+ * processes.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -178,8 +179,8 @@ static void print_pair(FILE *f, struct pair *p, const struct figures *g,
 		"processor time of the server", (double)p->cpu_without_ns / 1e9,
 		(double)p->cpu_with_ns / 1e9, g->cpu_saved);
 	fprintf(f,
-		"  hits %.1f %% of %.0f looked up (%.0f too small to cache), "
-		"%.1f %% of them on another worker's work\n",
+		"  hits %.1f %% of %.0f looked up (%.0f bypassed), %.1f %% of "
+		"them on another worker's work\n",
 		g->hit_rate, g->looked_up, g->bypassed, g->cross_rate);
 	fprintf(f, "  a hit %.3f ms (p99 %.3f), a miss %.3f ms (p99 %.3f)\n",
 		g->hit_p50 / 1e6, g->hit_p99 / 1e6, g->miss_p50 / 1e6,
