@@ -25,6 +25,7 @@
  */
 #include <string.h>
 
+#include "base/hash.h"
 #include "router/answer.h"
 
 /* In 64ths of a store. */
@@ -70,14 +71,15 @@ static bool has_been_seen(struct router *r, uint64_t hash)
 static uint64_t glance(const struct router *r, const char *body, size_t n)
 {
 	enum { END = 116 };
+	const unsigned char *secret = r->shared->secret;
 	char ends[2 * END + sizeof n];
 
 	if (n < sizeof ends)
-		return router_hash(r, body, n);
+		return larder_hash(secret, body, n);
 	memcpy(ends, body, END);
 	memcpy(ends + END, body + n - END, END);
 	memcpy(ends + 2 * END, &n, sizeof n);
-	return router_hash(r, ends, sizeof ends);
+	return larder_hash(secret, ends, sizeof ends);
 }
 
 void router_admit_look(struct router *r, struct router_work *w,

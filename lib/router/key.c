@@ -7,7 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
+#ifdef LARDER_XXH_DISPATCH
+/* Bodies are long: by the widest registers that this processor has. */
+#include <xxh_x86dispatch.h>
+#else
 #include "base/hash.h"
+#endif
+
 #include "router/router.h"
 
 struct digest router_digest(const struct router *r, const void *bytes, size_t n)
@@ -16,11 +22,6 @@ struct digest router_digest(const struct router *r, const void *bytes, size_t n)
 						  sizeof r->shared->secret);
 
 	return (struct digest){.low = h.low64, .high = h.high64};
-}
-
-uint64_t router_hash(const struct router *r, const void *bytes, size_t n)
-{
-	return larder_hash(r->shared->secret, bytes, n);
 }
 
 void router_digest_hex(struct digest d, char hex[33])

@@ -29,7 +29,6 @@ struct digest {
 };
 struct digest router_digest(const struct router *r, const void *bytes,
 			    size_t n);
-uint64_t router_hash(const struct router *r, const void *bytes, size_t n);
 void router_digest_hex(struct digest d, char hex[33]);
 
 /* One model's load, in a region shared by all workers. */
