@@ -3,9 +3,8 @@
  * What is worth keeping: an account, by log2 of a body's size.
  *
  * To look for an answer that nobody stored, and to store it, takes a twentieth
- * to an eighth of the instructions that compute it. One that is found saves
- * nearly all of them. So each store is paid from an account, and each hit pays
- * for four, of larger bodies for eight. It begins with the means for 64 new
+ * to an eighth of the instructions that compute it. So each store is paid from
+ * an account, and hits pay for some. It begins with the means for 64 new
  * questions, so that of what repeats itself everything is kept from the first
  * one on. What never does is kept one time in 64, by which it would be noticed
  * if it began to.
@@ -31,18 +30,33 @@
 /* In 64ths of a store. */
 enum {
 	STORE = 64,
-	HIT = 4 * STORE, /* twice that from a body of 4 KiB on */
-	TWICE_FROM = 12,
-	NOT_KEPT = 1, /* one that was computed and nothing else */
-	NOT_KEPT_KNOWN = 4,
-	AT_FIRST = 80 * STORE,
+	AT_FIRST = 112 * STORE,
 	MOST = 512 * STORE,
 	/* From here on so much is repeated that all bodies are looked up. */
-	PROVEN = 128 * STORE,
-	FOR_NEW = 17 * STORE,
-	FOR_LIKELY = 9 * STORE,
+	PROVEN = 192 * STORE,
+	FOR_NEW = 49 * STORE,
+	FOR_LIKELY = 17 * STORE,
 	FOR_KNOWN = STORE,
+	NOT_KEPT = 1, /* one that was computed and nothing else */
+	NOT_KEPT_KNOWN = 4,
 };
+
+/*
+ * What a hit pays, by the size of the body. One by its bytes saves nearly all
+ * that it would have cost to compute. For one by its meaning the body was read
+ * and the answer written, of small ones most of the work: they cost more than
+ * they save.
+ */
+static int64_t gain(unsigned size_class, bool by_bytes)
+{
+	if (by_bytes)
+		return size_class < 12 ? 4 * STORE : 8 * STORE;
+	if (size_class < 11)
+		return -STORE / 4;
+	if (size_class < 14)
+		return size_class < 12 ? 0 : STORE;
+	return 3 * STORE;
+}
 
 static int64_t means(const struct router *r, unsigned k)
 {
@@ -112,7 +126,7 @@ void router_admit_count(struct router *r, const struct router_work *w,
 	if (status == ROUTER_HIT || status == ROUTER_COALESCED) {
 		if (means(r, w->size_class) < MOST)
 			pay(r, w->size_class,
-			    w->size_class < TWICE_FROM ? HIT : 2 * HIT);
+			    gain(w->size_class, w->request == NULL));
 	} else if (w->alone && !w->dear) {
 		pay(r, w->size_class,
 		    w->sight == SIGHT_KNOWN ? NOT_KEPT_KNOWN : NOT_KEPT);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * router-price FOLDER with|without STRATEGY AGENTS MODELS NUMBER: so many
- * questions, none of them twice, to a router on a fresh segment, with its cache
- * or without. What the answers cost is for who runs this to count; it prints
- * how many were of which kind.
+ * router-price FOLDER with|without PATTERN STRATEGY AGENTS MODELS NUMBER: so
+ * many questions to a router on a fresh segment, with its cache or without.
+ * What the answers cost is for who runs this to count; it prints how many were
+ * of which kind. Patterns, in all of which the cache is of little use:
+ *
+ *   once   none comes twice
+ *   ends   the same, and all have the same ends and length
+ *   twice  each comes twice, 300 others in between, and never again
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,25 +20,47 @@
 
 enum { MIB = 1 << 20 };
 
-static bool answer(struct router *router, const char *strategy,
-		   uint32_t n_agents, uint32_t n_models, uint32_t number,
+enum { APART = 300 };
+
+/* The @i-th question of a pattern. */
+static bool question(struct body *body, const char *pattern, char **words,
+		     uint32_t i)
+{
+	bool ends = !strcmp(pattern, "ends"), twice = !strcmp(pattern, "twice");
+	uint32_t number = ends	  ? 0
+			  : twice ? i / (2 * APART) * APART + i % APART
+				  : i;
+	char *middle;
+
+	if (!body_make(body, words[0], (uint32_t)strtoul(words[1], NULL, 10),
+		       (uint32_t)strtoul(words[2], NULL, 10),
+		       (number + 1) * UINT64_C(1000003)))
+		return false;
+	if (ends) {
+		char digits[8];
+
+		snprintf(digits, sizeof digits, "%05u", i % 100000);
+		middle = strstr(body->text + body->n_text / 4, "\"agent-");
+		if (!middle)
+			return false;
+		memcpy(middle + strlen("\"agent-"), digits, strlen(digits));
+	}
+	return true;
+}
+
+static bool answer(struct router *router, const struct body *body,
 		   unsigned *kinds)
 {
 	struct router_answer answer;
 	struct router_work *work;
 	struct router_error error;
-	struct body body;
-	bool fine = body_make(&body, strategy, n_agents, n_models,
-			      number * UINT64_C(1000003)) &&
-		    !router_answer_begin(router, body.text, body.n_text,
-					 &answer, &work, &error);
 
-	if (fine) {
-		kinds[answer.status]++;
-		router_body_free(router, answer.body);
-	}
-	free(body.text);
-	return fine;
+	if (router_answer_begin(router, body->text, body->n_text, &answer,
+				&work, &error))
+		return false;
+	kinds[answer.status]++;
+	router_body_free(router, answer.body);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -51,17 +77,20 @@ int main(int argc, char **argv)
 	char path[200];
 	bool fine = true;
 
-	if (argc != 7)
+	if (argc != 8)
 		return 2;
 	options.never_cache = !strcmp(argv[2], "without");
 	snprintf(path, sizeof path, "%s/price-%d", argv[1], (int)getpid());
 	if (larder_open(path, &open, &cache) ||
 	    router_open(cache, &options, &router))
 		return 1;
-	for (uint32_t i = 1; fine && i <= strtoul(argv[6], NULL, 10); i++)
-		fine = answer(router, argv[3],
-			      (uint32_t)strtoul(argv[4], NULL, 10),
-			      (uint32_t)strtoul(argv[5], NULL, 10), i, kinds);
+	for (uint32_t i = 0; fine && i < strtoul(argv[7], NULL, 10); i++) {
+		struct body body;
+
+		fine = question(&body, argv[3], argv + 4, i) &&
+		       answer(router, &body, kinds);
+		free(body.text);
+	}
 	printf("%u %u %u\n", kinds[ROUTER_HIT], kinds[ROUTER_MISS],
 	       kinds[ROUTER_BYPASS]);
 	router_close(router);
