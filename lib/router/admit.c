@@ -31,7 +31,7 @@
 enum {
 	STORE = 64,
 	AT_FIRST = 112 * STORE,
-	MOST = 512 * STORE,
+	MOST = 256 * STORE,
 	/* From here on so much is repeated that all bodies are looked up. */
 	PROVEN = 192 * STORE,
 	FOR_NEW = 49 * STORE,

@@ -7,13 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#ifdef LARDER_XXH_DISPATCH
-/* Bodies are long: by the widest registers that this processor has. */
-#include <xxh_x86dispatch.h>
-#else
 #include "base/hash.h"
-#endif
-
 #include "router/router.h"
 
 struct digest router_digest(const struct router *r, const void *bytes, size_t n)

@@ -5,8 +5,9 @@
 A workload that never repeats itself, or so little that it is not worth it, costs
 at most 2 % more instructions with the cache than without, counted from the very
 first question on a fresh segment, whatever the size of its questions: valgrind
-counts what is executed from the complete body to the ready answer. And enough
-is kept all the same to notice when something comes again."""
+counts what is executed from the complete body to the ready answer. Where all of
+them have the same ends, so that each has to be looked at whole, 2.5 %. And
+enough is kept all the same to notice when something comes again."""
 
 import re
 import shutil
@@ -15,7 +16,7 @@ import sys
 import tempfile
 
 PROGRAM, VALGRIND = sys.argv[1], shutil.which("valgrind")
-MOST = 1.02
+MOST = {"once": 1.02, "twice": 1.02, "ends": 1.025}
 # pattern (see price.c), strategy, agents, models, questions
 WORKLOADS = [("once", "optimal", 3, 5, 1500), ("once", "optimal", 10, 5, 1000),
              ("once", "greedy", 3, 5, 1000), ("once", "balanced", 30, 20, 600),
@@ -44,7 +45,7 @@ def main():
             without, _ = counted("without", workload, folder)
             with_, (hits, stored, bypassed) = counted("with", workload, folder)
             pattern, strategy, agents, models, n = workload
-            fine = with_ <= MOST * without and (
+            fine = with_ <= MOST[pattern] * without and (
                 strategy != "optimal" or stored >= 32) and (
                 hits == 0 or pattern == "twice")
             failed += not fine
