@@ -4,7 +4,7 @@
  *
  * To look for an answer that nobody stored, and to store it, takes a twentieth
  * to an eighth of the instructions that compute it. So each store is paid from
- * an account, and hits pay for some. It begins with the means for 64 new
+ * an account, and hits pay for some. It begins with the means for 256 new
  * questions, so that of what repeats itself everything is kept from the first
  * one on. What never does is kept one time in 64, by which it would be noticed
  * if it began to.
@@ -30,10 +30,11 @@
 /* In 64ths of a store. */
 enum {
 	STORE = 64,
-	AT_FIRST = 112 * STORE,
-	MOST = 256 * STORE,
+	FIRST = 256, /* new questions that are all kept */
+	AT_FIRST = (FIRST + 48) * STORE,
+	MOST = 416 * STORE,
 	/* From here on so much is repeated that all bodies are looked up. */
-	PROVEN = 192 * STORE,
+	PROVEN = 352 * STORE,
 	FOR_NEW = 49 * STORE,
 	FOR_LIKELY = 17 * STORE,
 	FOR_KNOWN = STORE,

@@ -18,12 +18,12 @@ import tempfile
 PROGRAM, VALGRIND = sys.argv[1], shutil.which("valgrind")
 MOST = {"once": 1.02, "twice": 1.02, "ends": 1.025}
 # pattern (see price.c), strategy, agents, models, questions
-WORKLOADS = [("once", "optimal", 3, 5, 1500), ("once", "optimal", 10, 5, 1000),
-             ("once", "greedy", 3, 5, 1000), ("once", "balanced", 30, 20, 600),
-             ("once", "optimal", 100, 50, 300),
-             ("once", "optimal", 500, 100, 40),
-             ("ends", "optimal", 10, 5, 1200),
-             ("twice", "optimal", 10, 5, 1800)]
+WORKLOADS = [("once", "optimal", 3, 5, 2200), ("once", "optimal", 10, 5, 1700),
+             ("once", "greedy", 3, 5, 1000), ("once", "balanced", 30, 20, 1000),
+             ("once", "optimal", 100, 50, 700),
+             ("once", "optimal", 500, 100, 34),
+             ("ends", "optimal", 10, 5, 3500),
+             ("twice", "optimal", 10, 5, 2400)]
 
 
 def counted(which, workload, folder):
