@@ -79,7 +79,8 @@ void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
 	struct segment *s = w->s;
 
 	if (bit_test(s->probation_bits, unit) || bit_test(s->main_bits, unit) ||
-	    !larder_hazard_set(w, HAZARD_OLD, unit))
+	    !larder_hazard_set(w, HAZARD_OLD, unit) ||
+	    (entry_flags(entry_at(s, unit)) & LARDER_KEEP))
 		return;
 	larder_evict_linked(w, class, unit, false);
 	/* Retired meanwhile: whoever did it may have looked for marks before.
@@ -233,6 +234,11 @@ static enum met meet(struct worker *w, uint32_t unit, unsigned class,
 	if (HEADER_STATE(word) != HEADER_LIVE ||
 	    !larder_entry_view(s, unit, &c->v))
 		return MET_NOTHING;
+	/* Marks are hints; that it is kept is not. */
+	if (c->v.flags & LARDER_KEEP) {
+		larder_evict_unlinked(w, class, unit);
+		return MET_NOTHING;
+	}
 	c->hash = larder_hash(s->sb->secret, c->v.key, c->v.n_key);
 	c->g = group_of(s, c->hash);
 	c->slot = larder_index_find_unit(c->g, unit, &word);

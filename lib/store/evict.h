@@ -69,8 +69,8 @@ void larder_evict_replaced(struct worker *w, unsigned old_class,
 void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
 		       uint32_t unit, bool more);
 
-/* Mark an entry whose mark was lost by a death, if it is still LIVE by @header.
- * Pinned; HAZARD_OLD is used. */
+/* Mark an entry whose mark was lost by a death, if it is still LIVE by @header;
+ * what is kept has none. Pinned; HAZARD_OLD is used. */
 void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
 			uint64_t header);
 

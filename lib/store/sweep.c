@@ -69,8 +69,7 @@ static void finish_orphan(struct worker *w, uint32_t unit, unsigned class,
 	if (!is_linked || MUTANT(ORPHAN_RETIRED)) {
 		larder_slab_retire(w, unit, header);
 		larder_evict_unlinked(w, class, unit);
-	} else if (cas_acqrel(&entry_at(s, unit)->header, &header, live) &&
-		   !(v.flags & LARDER_KEEP)) {
+	} else if (cas_acqrel(&entry_at(s, unit)->header, &header, live)) {
 		larder_evict_adopt(w, class, unit, live);
 	}
 	count(w, COUNTER_ORPHANS, 1);

@@ -330,6 +330,22 @@ static const char *move(struct larder *h)
 		       : "what is kept was not moved whole";
 }
 
+static const char *keep(struct larder *h)
+{
+	const struct larder_put_options o = {.size_of = sizeof o,
+					     .flags = LARDER_KEEP};
+
+	return put_letter(h, KEY, 'q', SMALL, &o) ? "a put did not succeed"
+						  : NULL;
+}
+
+/* Whatever marks it got. */
+static const char *stays(struct larder *h)
+{
+	evict_all(h);
+	return letter_of(h) == 'q' ? NULL : "what is kept was evicted";
+}
+
 static const char *runs(struct larder *h)
 {
 	struct worker *w = worker(h);
@@ -365,6 +381,8 @@ const struct script scripts[] = {
 	{"mimic", mimic, letter_may_go, .check = mimics_stay,
 	 .takes_other = true},
 	{"move", move, letter_may_go, .takes_other = true},
+	{"keep", keep, letter_to_q, .beside = "sweep a page", .check = stays,
+	 .takes_other = true},
 	{"runs", runs, letter_same},
 };
 const unsigned n_scripts = sizeof scripts / sizeof scripts[0];

@@ -18,6 +18,7 @@
 #include "cache/cache.h"
 #include "cache/pattern.h"
 #include "cache/words.h"
+#include "store/evict.h"
 #include "store/page.h"
 
 pid_t helper_pid;
@@ -194,6 +195,25 @@ static void kept_full(struct larder *h)
 				(size_t)snprintf(key, sizeof key, "f%u", i),
 				'm', SMALL, NULL));
 	}
+}
+
+/* Free memory beside KEY's bears marks, of a death between retiring and
+ * unmarking. */
+static void marked(struct larder *h)
+{
+	struct worker *w;
+	struct segment *s;
+	uint32_t first, units;
+
+	present(h);
+	w = worker(h);
+	s = w->s;
+	first = page_first_unit(s, page_of_unit(s, unit_of_key(h)));
+	units = larder_class_units(s, small_class(s));
+	for (uint32_t u = first; u + units <= first + page_units(s); u += units)
+		if (HEADER_STATE(load_acquire(&entry_at(s, u)->header)) ==
+		    HEADER_FREE)
+			larder_evict_linked(w, small_class(s), u, false);
 }
 
 /* KEY was there, and its memory waits for its grace period. */
@@ -607,6 +627,7 @@ const struct state states[] = {
 			     "p", .unsettled = true},
 	[S_KEPT_HALF_MOVED] = {"kept, half moved by a dead one",
 			       kept_half_moved, "p", .unsettled = true},
+	[S_MARKED] = {"marked by a dead one", marked, "a", .unsettled = true},
 	[S_GARBAGE] = {"garbage", garbage, "-", .unsettled = true},
 };
 const unsigned n_states = N_STATES;

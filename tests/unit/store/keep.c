@@ -478,3 +478,30 @@ Test(kept, are_not_evicted_by_the_marks_of_others)
 		expect_kept(i, SIZE);
 	close_segment();
 }
+
+/* Marks are hints: even one that strayed to what is kept has it stay. */
+Test(kept, are_not_evicted_by_marks_of_their_own)
+{
+	enum { KEPT = 100, SIZE = 40 };
+
+	open_segment(4 << 20);
+	spread(SIZE, KEPT);
+	for (unsigned i = 0; i < KEPT; i++) {
+		uint64_t key = FIRST_KEPT + i;
+		struct larder_view view;
+		uint32_t unit;
+
+		cr_assert_eq(larder_lease(h, &key, sizeof key, &view),
+			     LARDER_OK);
+		unit = (uint32_t)((size_t)((const unsigned char *)view.value -
+					   s->base) >>
+				  UNIT_SHIFT);
+		bit_set(i % 2 ? s->main_bits : s->probation_bits, unit);
+		larder_release(h, &view);
+	}
+	spread(SIZE, 0);
+	spread(SIZE, 0);
+	for (unsigned i = 0; i < KEPT; i++)
+		expect_kept(i, SIZE);
+	close_segment();
+}
