@@ -18,6 +18,8 @@
 #include "store/page.h"
 #include "store/slab.h"
 
+enum { PASSES = 4 };
+
 enum block_result { ALL_BLOCKED, SOME_LEFT, HAS_TO_MOVE, IMPOSSIBLE };
 
 struct drain {
@@ -409,13 +411,20 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 		free(d.hazards);
 		return false;
 	}
-	for (int pass = 0; pass < 4 && result == SOME_LEFT; pass++) {
-		if (pass)
-			larder_grace(w, PATIENCE_URGENT_MS);
+	for (int pass = 0; pass < PASSES && result == SOME_LEFT; pass++) {
+		uint64_t over;
+
 		look(w, &d);
 		result = window_pass(w, first, n, &d);
-		if (result == SOME_LEFT && !make_way(w, &d, n > 1))
+		if (result != SOME_LEFT || pass == PASSES - 1)
+			break;
+		/* What was unlinked up to here is ripe then; who made room has
+		 * waited for that. */
+		over = load_acquire(&s->hot->epoch) + GRACE;
+		if (!make_way(w, &d, n > 1))
 			result = IMPOSSIBLE;
+		else if (load_acquire(&s->hot->epoch) < over)
+			larder_grace(w, PATIENCE_URGENT_MS);
 	}
 	if (result == ALL_BLOCKED) {
 		if (MUTANT(RETYPE_EAGER)) {

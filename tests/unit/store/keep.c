@@ -505,3 +505,60 @@ Test(kept, are_not_evicted_by_marks_of_their_own)
 		expect_kept(i, SIZE);
 	close_segment();
 }
+
+/* How many grace periods it takes to empty the page of this key. */
+static uint64_t graces_to_drain(uint64_t key)
+{
+	struct larder_view view;
+	uint64_t before;
+	uint32_t page;
+	int error;
+	struct worker *w = worker_of(h, &error);
+
+	cr_assert_eq(larder_lease(h, &key, sizeof key, &view), LARDER_OK);
+	page = (uint32_t)((size_t)((const unsigned char *)view.value -
+				   s->base) -
+			  s->sb->off_pages) >>
+	       s->page_shift;
+	larder_release(h, &view);
+	before = load_acquire(&s->hot->epoch);
+	cr_assert(larder_drain_window(w, page, 1));
+	larder_page_release(w, page);
+	return (load_acquire(&s->hot->epoch) - before) / GRACE;
+}
+
+/* Nothing of the class is known to be free. */
+static void fill_class(unsigned class, uint64_t first, size_t n)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+	uint64_t header;
+	uint32_t unit;
+
+	while (larder_slab_take_known(w, class, &unit, &header)) {
+		larder_slab_abandon(w, unit, header);
+		cr_assert_eq(put(first++, n), LARDER_OK);
+	}
+}
+
+/* They move while what is not kept waits to be freed. */
+Test(kept, take_a_grace_period_more_only_where_room_is_made)
+{
+	enum { SIZE = 40 };
+	const uint64_t many = UINT64_C(1) << 32;
+	unsigned class;
+
+	open_segment(4 << 20);
+	class = larder_slab_class(s, ENTRY_FIXED + 8 + SIZE);
+	/* A page and a half of another. */
+	keep(0, SIZE);
+	for (uint64_t i = 1; i < 3 * page_units(s) / 4; i++)
+		cr_assert_eq(put(i, SIZE), LARDER_OK);
+	cr_expect_eq(graces_to_drain(FIRST_KEPT), 2);
+	spread(SIZE, 0);
+	cr_assert_eq(put(many, SIZE), LARDER_OK);
+	fill_class(class, many + 1, SIZE);
+	cr_expect_eq(graces_to_drain(FIRST_KEPT), 3);
+	expect_kept(0, SIZE);
+	close_segment();
+}
