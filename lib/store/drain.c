@@ -362,14 +362,17 @@ static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
 	return false;
 }
 
-/* Is memory of the window leased? Its entries would be lost and the window not
- * had, for as long as the lease lasts. */
-static bool window_leased(struct segment *s, uint32_t first, uint32_t n,
-			  struct drain *d)
+/* Is memory of the window leased, or does something of it go nowhere else? Its
+ * entries would be lost and the window not had. */
+static bool window_stays(struct segment *s, uint32_t first, uint32_t n,
+			 struct drain *d)
 {
 	uint64_t word = load_acquire(&s->page_words[first]);
 	uint32_t head;
 
+	for (uint32_t page = first; page < first + n; page++)
+		if (larder_page_stays(s, page))
+			return true;
 	d->n_hazards = larder_lease_snapshot(s, d->hazards);
 	if (!d->n_hazards)
 		return false;
@@ -407,7 +410,7 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 
 	if (!d.hazards)
 		return false;
-	if (window_leased(s, first, n, &d)) {
+	if (window_stays(s, first, n, &d)) {
 		free(d.hazards);
 		return false;
 	}

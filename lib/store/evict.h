@@ -78,14 +78,6 @@ void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
  * with the most, if that is worth it. Cheap when it is not due. Not pinned. */
 void larder_evict_balance(struct worker *w);
 
-/*
- * The first of @n_pages pages that are best given up for a large value. Of some
- * windows it is the one whose entries are worth least, mostly another large
- * value: many pages, one entry. Now and then any: where values have become
- * large, they get more pages in time.
- */
-uint32_t larder_evict_window(struct worker *w, uint32_t n_pages);
-
 /* Entries per eviction batch of a class: at most 1/64 of its pool. */
 uint32_t larder_evict_batch(struct worker *w, unsigned class);
 

@@ -7,6 +7,7 @@
 
 #include "base/counters.h"
 #include "store/drain.h"
+#include "store/entry.h"
 #include "store/evict.h"
 #include "store/slab.h"
 
@@ -118,6 +119,21 @@ bool larder_page_in_run(const struct segment *s, uint32_t page, uint64_t word,
 	head = load_acquire(&s->page_words[*head_page]);
 	return PAGE_STATE(head) == PAGE_RUN_HEAD &&
 	       distance < load_relaxed(&s->page_lengths[*head_page]);
+}
+
+bool larder_page_stays(const struct segment *s, uint32_t page)
+{
+	uint64_t word = load_acquire(&s->page_words[page]);
+	uint32_t head = page;
+	bool run = larder_page_in_run(s, page, word, &head);
+	const struct entry *e = entry_at(s, page_first_unit(s, head));
+
+	/* A region that is no run is the only object of its page. */
+	if (!run && (PAGE_STATE(word) != PAGE_ACTIVE ||
+		     larder_class_units(s, PAGE_CLASS(word)) != page_units(s)))
+		return false;
+	return HEADER_STATE(load_acquire(&e->header)) == HEADER_LIVE &&
+	       (entry_flags(e) & (run ? LARDER_KEEP : LARDER_REGION));
 }
 
 /* Pages [head, head + n) are CLAIMED by us: make the bodies the head's. */
@@ -269,6 +285,53 @@ static bool claim_window(struct worker *w, uint32_t first, uint32_t n)
 	return true;
 }
 
+/* What some pages hold, by the hands' marks. What stays has none, and is not
+ * to be had. */
+static uint32_t worth_of(const struct segment *s, uint32_t page,
+			 uint32_t n_pages)
+{
+	enum { MAIN_TO_PROBATION = 4 };
+	uint32_t from = page_first_unit(s, page) / 64, worth = 0;
+
+	for (uint32_t i = 0; i < n_pages; i++)
+		if (larder_page_stays(s, page + i))
+			return UINT32_MAX;
+	for (uint32_t i = 0; i < n_pages * (page_units(s) / 64); i++) {
+		uint64_t main = load_relaxed(&s->main_bits[from + i]);
+		uint64_t probation = load_relaxed(&s->probation_bits[from + i]);
+
+		worth += (uint32_t)__builtin_popcountll(main) *
+				 MAIN_TO_PROBATION +
+			 (uint32_t)__builtin_popcountll(probation);
+	}
+	return worth;
+}
+
+/*
+ * The first of @n_pages pages that are best given up for a large value. Of some
+ * windows it is the one whose entries are worth least, mostly another large
+ * value: many pages, one entry. Now and then any: where values have become
+ * large, they get more pages in time.
+ */
+static uint32_t window_to_empty(struct worker *w, uint32_t n_pages)
+{
+	enum { WINDOWS = 32, ANY_ONE_IN = 16 };
+	uint32_t n_starts = w->s->n_pages - n_pages + 1;
+	uint32_t best = 0, least = UINT32_MAX;
+	uint32_t n = random_next(&w->random) % ANY_ONE_IN ? WINDOWS : 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t from = (uint32_t)(random_next(&w->random) % n_starts);
+		uint32_t worth = worth_of(w->s, from, n_pages);
+
+		if (worth < least) {
+			least = worth;
+			best = from;
+		}
+	}
+	return best;
+}
+
 bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head)
 {
 	struct segment *s = w->s;
@@ -289,7 +352,7 @@ bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head)
 	if (!evict)
 		return false;
 	/* The best one may be leased: then one after the other. */
-	from = larder_evict_window(w, n);
+	from = window_to_empty(w, n);
 	last_start = s->n_pages - n;
 	for (uint32_t tries = 0; tries < 16; tries++) {
 		if (larder_drain_window(w, from, n)) {
@@ -297,7 +360,7 @@ bool larder_run_claim(struct worker *w, uint32_t n, bool evict, uint32_t *head)
 			join_run(w, from, n);
 			return true;
 		}
-		from = tries < 3 ? larder_evict_window(w, n)
+		from = tries < 3 ? window_to_empty(w, n)
 		       : from + n <= last_start
 			       ? from + n
 			       : (from + 1 + tries) % (last_start + 1);

@@ -562,3 +562,39 @@ Test(kept, take_a_grace_period_more_only_where_room_is_made)
 	expect_kept(0, SIZE);
 	close_segment();
 }
+
+/* How many of these are left when draining the page of the first and the next
+ * has failed. */
+static unsigned left_of_neighbours(unsigned n, size_t size)
+{
+	int error;
+	struct worker *w = worker_of(h, &error);
+	unsigned left = 0;
+
+	cr_expect_not(larder_drain_window(w, 0, 2));
+	for (uint64_t i = 0; i < n; i++)
+		left += larder_get(h, &i, sizeof i, value, size, NULL) ==
+			LARDER_OK;
+	return left;
+}
+
+/* What cannot move is seen before its neighbours are evicted for nothing. */
+Test(regions, and_kept_runs_cost_their_neighbours_nothing)
+{
+	enum { SIZE = 40 };
+	struct larder_region region;
+	unsigned n;
+
+	for (int kind = 0; kind < 2; kind++) {
+		open_segment(4 << 20);
+		n = page_units(s) / 2;
+		for (uint64_t i = 0; i < n; i++)
+			cr_assert_eq(put(i, SIZE), LARDER_OK);
+		if (kind)
+			keep(0, (size_t)2 << s->page_shift);
+		else
+			cr_assert_eq(larder_region(h, "r", 64, 8, &region), 0);
+		cr_expect_eq(left_of_neighbours(n, SIZE), n);
+		close_segment();
+	}
+}
