@@ -311,24 +311,24 @@ static enum block_result window_pass(struct worker *w, uint32_t first,
 				all = SOME_LEFT;
 			break;
 		case PAGE_CLAIMED:
+		case PAGE_DRAINING:
 			if (!page_owned(w, word)) {
 				if (page_owner_alive(s, word))
 					return IMPOSSIBLE;
 				larder_page_mend(w, page, word);
 				all = SOME_LEFT;
+				break;
 			}
-			break;
-		case PAGE_ACTIVE: /* since a moment ago */
-			all = SOME_LEFT;
-			break;
-		case PAGE_DRAINING:
-			if (!page_owned(w, word))
-				return IMPOSSIBLE;
+			if (PAGE_STATE(word) == PAGE_CLAIMED)
+				break;
 			one = block_page(w, page, d);
 			if (one == IMPOSSIBLE)
 				return IMPOSSIBLE;
 			if (one == SOME_LEFT)
 				all = SOME_LEFT;
+			break;
+		case PAGE_ACTIVE: /* since a moment ago */
+			all = SOME_LEFT;
 			break;
 		case PAGE_RUN_HEAD:
 		case PAGE_RUN_BODY:

@@ -6,7 +6,7 @@
  * page, but for regions and runs.
  *
  *   dies while         leaves                       repaired by
- *   draining           DRAINING of a dead owner     sweep: taken over, undone
+ *   draining           DRAINING of a dead owner     sweep, takers: undone
  *   moving, its copy   ALLOC of a dead owner        recovery, sweep: RETIRED
  *   linked             ALLOC, linked; the old one   recovery, sweep: LIVE, and
  *                      LIVE in no group             the old one RETIRED

@@ -244,6 +244,10 @@ bool larder_page_steal(struct worker *w, unsigned class)
 	for (uint32_t page = 0; page < s->n_pages; page++) {
 		uint64_t word = load_relaxed(&s->page_words[page]);
 
+		/* Of the dead: it is anybody's again, or free. */
+		if (PAGE_STATE(word) != PAGE_ACTIVE &&
+		    larder_page_mend(w, page, word))
+			word = load_relaxed(&s->page_words[page]);
 		if (PAGE_STATE(word) == PAGE_ACTIVE)
 			pages[PAGE_CLASS(word) % MAX_CLASSES]++;
 		else if (PAGE_STATE(word) == PAGE_RUN_HEAD)

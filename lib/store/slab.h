@@ -14,8 +14,8 @@
  *   linked, before LIVE  ALLOC of a dead owner        recovery, sweep: LIVE
  *   retiring             LIVE in no group             sweep: RETIRED
  *   freeing              FREE without a hint          sweep, starving class
- *   claiming a page      CLAIMED of a dead owner      sweep
- *   draining a page      DRAINING of a dead owner     sweep: taken over, undone
+ *   claiming a page      CLAIMED of a dead owner      sweep, takers: FREE
+ *   draining a page      DRAINING of a dead owner     sweep, takers: undone
  *   claiming a run       bodies that their head denies  sweep
  *
  * Model: tests/model/slab.pml.

@@ -7,11 +7,13 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cache/cache.h"
 #include "store/evict.h"
 #include "store/ghost.h"
+#include "store/page.h"
 
 enum { ENTRIES = 4096, VALUE_MOST = 65536 };
 
@@ -396,4 +398,57 @@ Test(pages, are_found_where_their_count_says_that_none_is_free)
 	cr_expect(get(&f, 1) && get(&f, 2));
 	cr_expect_lt(load_relaxed(&f.s->hot->free_pages), f.s->n_pages);
 	fixture_close(&f);
+}
+
+/* This process has every page in hand, and ends. */
+static void die_with_pages(struct fixture *f)
+{
+	int error;
+	struct worker *w = worker_of(f->h, &error);
+
+	for (uint32_t page = 0; page < f->s->n_pages; page++) {
+		uint64_t word = load_acquire(&f->s->page_words[page]);
+
+		if (PAGE_STATE(word) == PAGE_ACTIVE)
+			store_release(&f->s->page_words[page],
+				      page_own_word(w, PAGE_DRAINING,
+						    PAGE_CLASS(word),
+						    PAGE_GENERATION(word)));
+		else
+			larder_page_claim(w, page);
+	}
+	_exit(0);
+}
+
+/* Nobody sweeps meanwhile. */
+static void stores_after_that_death(struct fixture *f)
+{
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (!pid)
+		die_with_pages(f);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+	put(f, UINT64_C(1) << 32, 300, 0, 0);
+	put(f, 1, 40, 0, 0);
+	put(f, UINT64_C(1) << 33, VALUE_MOST, 0, 0);
+	fixture_close(f);
+}
+
+Test(pages, that_the_dead_were_emptying_are_had)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+
+	for (uint64_t key = 0; key < f.s->n_units; key++)
+		put(&f, key, 40, 0, 0);
+	stores_after_that_death(&f);
+}
+
+Test(pages, that_the_dead_had_claimed_are_had)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+
+	stores_after_that_death(&f);
 }
