@@ -173,8 +173,10 @@ static enum block_result block_page(struct worker *w, uint32_t page,
 	uint32_t units = larder_class_units(s, class), first;
 	enum block_result all = ALL_BLOCKED;
 
+	if (!units)
+		return IMPOSSIBLE; /* damage: of no class */
 	first = page_first_unit(s, page);
-	for (uint32_t i = 0; units && i < page_units(s) / units; i++) {
+	for (uint32_t i = 0; i < page_units(s) / units; i++) {
 		enum block_result one;
 
 		larder_pin(w);

@@ -124,15 +124,18 @@ bool larder_page_in_run(const struct segment *s, uint32_t page, uint64_t word,
 bool larder_page_stays(const struct segment *s, uint32_t page)
 {
 	uint64_t word = load_acquire(&s->page_words[page]);
-	uint32_t head = page;
+	uint32_t head = page, units;
 	bool run = larder_page_in_run(s, page, word, &head);
 	const struct entry *e = entry_at(s, page_first_unit(s, head));
 
-	/* A region that is no run is the only object of its page. */
-	if (!run && (PAGE_STATE(word) != PAGE_ACTIVE ||
-		     larder_class_units(s, PAGE_CLASS(word)) != page_units(s)))
+	if (!run && PAGE_STATE(word) != PAGE_ACTIVE)
 		return false;
-	return HEADER_STATE(load_acquire(&e->header)) == HEADER_LIVE &&
+	units = run ? page_units(s) : larder_class_units(s, PAGE_CLASS(word));
+	if (!units)
+		return true; /* damage: of no class */
+	/* A region that is no run is the only object of its page. */
+	return units == page_units(s) &&
+	       HEADER_STATE(load_acquire(&e->header)) == HEADER_LIVE &&
 	       (entry_flags(e) & (run ? LARDER_KEEP : LARDER_REGION));
 }
 

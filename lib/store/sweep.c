@@ -223,9 +223,11 @@ void larder_slab_sweep_page(struct worker *w, uint32_t page,
 		word = load_acquire(&s->page_words[page]);
 	switch (PAGE_STATE(word)) {
 	case PAGE_ACTIVE:
+		units = larder_class_units(s, PAGE_CLASS(word));
+		if (!units)
+			return; /* damage: of no class */
 		if (!class_bit_test(s, s->class_bits, PAGE_CLASS(word), page))
 			class_bit_set(s, s->class_bits, PAGE_CLASS(word), page);
-		units = larder_class_units(s, PAGE_CLASS(word));
 		break;
 	case PAGE_RUN_HEAD:
 		if (!class_bit_test(s, s->class_bits, RUN_CLASS, page))
@@ -239,8 +241,6 @@ void larder_slab_sweep_page(struct worker *w, uint32_t page,
 	default:
 		return;
 	}
-	if (!units)
-		return;
 	if (census)
 		census->n_pages[PAGE_STATE(word) == PAGE_RUN_HEAD
 					? RUN_CLASS

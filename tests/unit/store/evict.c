@@ -6,11 +6,13 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "store/drain.h"
 #include "store/evict.h"
 #include "store/ghost.h"
 #include "store/page.h"
@@ -451,4 +453,30 @@ Test(pages, that_the_dead_had_claimed_are_had)
 	struct fixture f = fixture_open(4 << 20, 0, 0);
 
 	stores_after_that_death(&f);
+}
+
+/* A damaged word names a class that is none: nobody knows what lies there, and
+ * nothing is written where that class's bits and counts would be. */
+Test(pages, of_no_class_are_left_alone)
+{
+	struct fixture f = fixture_open(4 << 20, 0, 0);
+	const uint64_t damaged = page_word(PAGE_ACTIVE, 200, 1, 0, 0);
+	const size_t n = f.s->bytes - f.s->sb->off_groups;
+	unsigned char *before = malloc(n);
+	struct census census = {0};
+	int error;
+	struct worker *w = worker_of(f.h, &error);
+
+	cr_assert_not_null(before);
+	for (uint64_t key = 0; key < f.s->n_units; key++)
+		put(&f, key, 40, 0, 0);
+	larder_slab_sweep_page(w, 6, &census);
+	store_release(&f.s->page_words[7], damaged);
+	memcpy(before, f.s->groups, n);
+	cr_expect_not(larder_drain_window(w, 7, 1));
+	cr_expect_not(larder_drain_window(w, 6, 3));
+	larder_slab_sweep_page(w, 7, &census);
+	cr_expect(!memcmp(before, f.s->groups, n));
+	free(before);
+	fixture_close(&f);
 }
