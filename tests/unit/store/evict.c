@@ -2,7 +2,8 @@
 /*
  * Who goes and who is remembered, in one process on a clock that stands still:
  * ghosts and their ages, references, expired entries before all others, pages
- * to the size class that misses them, dear entries longer than cheap ones.
+ * to the size class that misses them, whoever had them in hand, dear entries
+ * longer than cheap ones.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
