@@ -337,6 +337,7 @@ bool larder_usual_of(enum usual_level level, struct usual *usual)
 		return true;
 	case USUAL_AVX2:
 		if (!__builtin_cpu_supports("avx2") ||
+		    !__builtin_cpu_supports("bmi") ||
 		    !__builtin_cpu_supports("bmi2"))
 			return false;
 		*usual = (struct usual){get_avx2, hit_avx2};
@@ -346,6 +347,7 @@ bool larder_usual_of(enum usual_level level, struct usual *usual)
 		 * VBMI2. */
 		if (!__builtin_cpu_supports("avx512vbmi2") ||
 		    !__builtin_cpu_supports("avx512vl") ||
+		    !__builtin_cpu_supports("bmi") ||
 		    !__builtin_cpu_supports("bmi2"))
 			return false;
 		*usual = (struct usual){get_avx512, hit_avx512};
