@@ -366,14 +366,15 @@ static bool window_held(const struct segment *s, uint32_t first, uint32_t n,
 
 /* Is memory of the window leased, or does something of it go nowhere else? Its
  * entries would be lost and the window not had. */
-static bool window_stays(struct segment *s, uint32_t first, uint32_t n,
+static bool window_stays(struct worker *w, uint32_t first, uint32_t n,
 			 struct drain *d)
 {
+	struct segment *s = w->s;
 	uint64_t word = load_acquire(&s->page_words[first]);
 	uint32_t head;
 
 	for (uint32_t page = first; page < first + n; page++)
-		if (larder_page_stays(s, page))
+		if (larder_page_stays(w, page))
 			return true;
 	d->n_hazards = larder_lease_snapshot(s, d->hazards);
 	if (!d->n_hazards)
@@ -412,7 +413,7 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 
 	if (!d.hazards)
 		return false;
-	if (window_stays(s, first, n, &d)) {
+	if (window_stays(w, first, n, &d)) {
 		free(d.hazards);
 		return false;
 	}

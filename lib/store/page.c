@@ -121,22 +121,36 @@ bool larder_page_in_run(const struct segment *s, uint32_t page, uint64_t word,
 	       distance < load_relaxed(&s->page_lengths[*head_page]);
 }
 
-bool larder_page_stays(const struct segment *s, uint32_t page)
+bool larder_page_stays(struct worker *w, uint32_t page)
 {
+	struct segment *s = w->s;
 	uint64_t word = load_acquire(&s->page_words[page]);
-	uint32_t head = page, units;
-	bool run = larder_page_in_run(s, page, word, &head);
-	const struct entry *e = entry_at(s, page_first_unit(s, head));
+	uint32_t head = page, unit;
+	bool run = larder_page_in_run(s, page, word, &head), stays = false;
+	unsigned class;
 
-	if (!run && PAGE_STATE(word) != PAGE_ACTIVE)
-		return false;
-	units = run ? page_units(s) : larder_class_units(s, PAGE_CLASS(word));
-	if (!units)
-		return true; /* damage: of no class */
-	/* A region that is no run is the only object of its page. */
-	return units == page_units(s) &&
-	       HEADER_STATE(load_acquire(&e->header)) == HEADER_LIVE &&
-	       (entry_flags(e) & (run ? LARDER_KEEP : LARDER_REGION));
+	if (!run) {
+		if (PAGE_STATE(word) != PAGE_ACTIVE)
+			return false;
+		if (!larder_class_units(s, PAGE_CLASS(word)))
+			return true; /* damage: of no class */
+		/* A region that is no run is the only object of its page. */
+		if (larder_class_units(s, PAGE_CLASS(word)) != page_units(s))
+			return false;
+	}
+	unit = page_first_unit(s, head);
+	larder_pin(w);
+	if (larder_hazard_set(w, HAZARD_OLD, unit)) {
+		word = load_acquire(&s->page_words[head]); /* [HAZ.3] */
+		if (HEADER_STATE(larder_header_in_page(s, unit, word,
+						       &class)) == HEADER_LIVE)
+			stays = entry_flags(entry_at(s, unit)) &
+				(class == RUN_CLASS ? LARDER_KEEP
+						    : LARDER_REGION);
+	}
+	larder_hazard_clear(w, HAZARD_OLD);
+	larder_unpin(w);
+	return stays;
 }
 
 /* Pages [head, head + n) are CLAIMED by us: make the bodies the head's. */
@@ -294,14 +308,15 @@ static bool claim_window(struct worker *w, uint32_t first, uint32_t n)
 
 /* What some pages hold, by the hands' marks. What stays has none, and is not
  * to be had. */
-static uint32_t worth_of(const struct segment *s, uint32_t page,
-			 uint32_t n_pages)
+static uint32_t worth_of(struct worker *w, uint32_t page, uint32_t n_pages)
 {
+	const struct segment *s = w->s;
+
 	enum { MAIN_TO_PROBATION = 4 };
 	uint32_t from = page_first_unit(s, page) / 64, worth = 0;
 
 	for (uint32_t i = 0; i < n_pages; i++)
-		if (larder_page_stays(s, page + i))
+		if (larder_page_stays(w, page + i))
 			return UINT32_MAX;
 	for (uint32_t i = 0; i < n_pages * (page_units(s) / 64); i++) {
 		uint64_t main = load_relaxed(&s->main_bits[from + i]);
@@ -329,7 +344,7 @@ static uint32_t window_to_empty(struct worker *w, uint32_t n_pages)
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t from = (uint32_t)(random_next(&w->random) % n_starts);
-		uint32_t worth = worth_of(w->s, from, n_pages);
+		uint32_t worth = worth_of(w, from, n_pages);
 
 		if (worth < least) {
 			least = worth;

@@ -45,8 +45,8 @@ bool larder_page_in_run(const struct segment *s, uint32_t page, uint64_t word,
 			uint32_t *head_page);
 
 /* Does something lie in it that can go nowhere else, a region or a kept run?
- * As it looks just now: a hint. */
-bool larder_page_stays(const struct segment *s, uint32_t page);
+ * As it looks just now. Not pinned; HAZARD_OLD is used. */
+bool larder_page_stays(struct worker *w, uint32_t page);
 
 /* The word of a page that we take into CLAIMED or DRAINING. */
 static inline uint64_t page_own_word(struct worker *w, unsigned state,
