@@ -98,7 +98,9 @@ static inline bool larder_hazard_set(struct worker *w, unsigned i,
 {
 	if (MUTANT(NO_HAZARD))
 		return larder_pin_ok(w);
-	store_relaxed(&w->slot->hazard[i], unit);
+	/* Release, as the clearing: who reads this and not the one before sees
+	 * all that was done under that. */
+	store_release(&w->slot->hazard[i], unit);
 	if (w->s->fenced)
 		fence_seqcst();
 	else
