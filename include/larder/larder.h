@@ -298,7 +298,8 @@ struct larder_info {
 
 /**
  * larder_get() - copy a value out
- * @value:   @n_buffer bytes; may be NULL if @n_buffer is 0
+ * @value:   @n_buffer bytes, none of them the key's; may be NULL if @n_buffer
+ *           is 0. Anything may be in it where nothing was found.
  * @n_value: the value's whole size, also when it was truncated; may be NULL
  *
  * The copy is whole and from one moment: never torn, whatever writers do.

@@ -26,7 +26,7 @@ struct usual {
 	int (*get)(struct larder *h, const void *key, size_t n_key, void *value,
 		   size_t n_buffer, size_t *n_value);
 	/* The same with the worker and the hash at hand: false if it is not
-	 * usual, and then nothing was counted. The key is valid, and the buffer
+	 * usual, and then no hit was counted. The key is valid, and the buffer
 	 * is there. */
 	bool (*hit)(struct worker *w, const void *key, size_t n_key,
 		    uint64_t hash, void *value, size_t n_buffer,
