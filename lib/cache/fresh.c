@@ -213,7 +213,9 @@ bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,
 	 * one was put aside: it says nothing here. */
 	if (stamp > now || (now & STAMP_CLOSED))
 		return false;
-	/* Nothing was invalidated since: no number above @now is drawn. */
+	/* Nothing has been invalidated since. What is being invalidated just
+	 * now takes this store with it when C moves, as it does to what a hit
+	 * found: its T is above the stamp. */
 	if (stamp == now)
 		return true;
 	reason = judge(s, &b, stamp, &number);

@@ -271,9 +271,10 @@ Test(deaths, who_meets_a_raised_number_finishes_it)
 
 	put_text(&f, "k", "t", NULL);
 	put_text(&f, "l", "u", NULL);
+	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
+	larder_invalidate_key(f.h, "stranger", 8);
 	c = load_relaxed(&f.s->hot->stamp);
 	larder_set_raise(tag_set_of(f.s, hash), hash, c + 1);
-	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
 	cr_expect_eq(put_text(&f, "k", "t", &token), LARDER_STALE_FILL,
 		     "too much rather than too little");
 	cr_expect_eq(load_relaxed(&f.s->hot->stamp), c + 1, "helped");
@@ -282,6 +283,26 @@ Test(deaths, who_meets_a_raised_number_finishes_it)
 	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
 	cr_expect_eq(put_text(&f, "k", "t", &token), LARDER_OK);
 	cr_expect(has(&f, "k"));
+	fixture_close(&f);
+}
+
+/* While C has not moved the invalidation has not returned, and for hits and
+ * fills alike it is as if it came after them: then it takes what they left. */
+Test(deaths, a_raised_number_is_of_no_effect_before_c_has_reached_it)
+{
+	struct fixture f = fixture_open();
+	uint64_t hash = larder_tag_hash(f.s, "t", 1), c;
+	struct larder_token token;
+
+	put_text(&f, "k", "t", NULL);
+	c = load_relaxed(&f.s->hot->stamp);
+	cr_assert_eq(larder_token(f.h, "k", 1, &token), 0);
+	larder_set_raise(tag_set_of(f.s, hash), hash, c + 1);
+	cr_expect_eq(put_text(&f, "k", "t", &token), LARDER_OK);
+	cr_expect(has(&f, "k"));
+	larder_invalidate_tag(f.h, "t", 1);
+	cr_expect_not(has(&f, "k"));
+	cr_expect_eq(put_text(&f, "k", "t", &token), LARDER_STALE_FILL);
 	fixture_close(&f);
 }
 
