@@ -61,7 +61,7 @@ static int64_t gain(unsigned size_class, bool by_bytes)
 
 static int64_t means(const struct router *r, unsigned k)
 {
-	return AT_FIRST + (int64_t)load_relaxed(&r->admission->account[k]);
+	return (int64_t)(load_relaxed(&r->admission->account[k]) + AT_FIRST);
 }
 
 static void pay(struct router *r, unsigned k, int64_t units)
@@ -125,9 +125,14 @@ void router_admit_count(struct router *r, const struct router_work *w,
 	if (r->warming)
 		return;
 	if (status == ROUTER_HIT || status == ROUTER_COALESCED) {
-		if (means(r, w->size_class) < MOST)
-			pay(r, w->size_class,
-			    gain(w->size_class, w->request == NULL));
+		int64_t left = means(r, w->size_class);
+		int64_t units = gain(w->size_class, w->request == NULL);
+
+		/* What is dear is looked for without means, too, and must not
+		 * run up debts that all others of its size would have to pay.
+		 */
+		if (units < 0 ? left + units >= 0 : left < MOST)
+			pay(r, w->size_class, units);
 	} else if (w->alone && !w->dear) {
 		pay(r, w->size_class,
 		    w->sight == SIGHT_KNOWN ? NOT_KEPT_KNOWN : NOT_KEPT);
