@@ -215,7 +215,8 @@ bool larder_fresh_allows(struct worker *w, const struct entry_plan *plan,
 		return false;
 	/* Nothing has been invalidated since. What is being invalidated just
 	 * now takes this store with it when C moves, as it does to what a hit
-	 * found: its T is above the stamp. */
+	 * found: its T is above the stamp. And the slot was loaded before @now,
+	 * so that nothing fresher is displaced [FRE.4]. */
 	if (stamp == now)
 		return true;
 	reason = judge(s, &b, stamp, &number);

@@ -18,7 +18,7 @@
  *
  *   dies after        leaves                       repaired by
  *   raising T         T = C + 1: what carries it   whoever meets T > C, by
- *                     cannot be filled             larder_help()
+ *                     and is behind C is invalid   larder_help()
  *   announcing        the same, and a full cell    the same, or the next one
  *
  * Model: tests/model/freshness.pml.

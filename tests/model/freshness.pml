@@ -330,7 +330,7 @@ proctype filler() LIVING
 		   ok = false;
 #endif
 #if !defined(MUT_NO_STAMP_CHECK) && !defined(MUT_CHECK_ONCE)
-		   judge(token);
+		   allows(token);
 #endif
 		   if
 		   :: late -> help(late); break	    /* LARDER_STALE_FILL */

@@ -289,6 +289,25 @@ inline judge(s)
 #endif
 }
 
+/*
+ * larder_fresh_allows(): C as it is now says all of a stamp that is current,
+ * whatever is half drawn. The slot was loaded before it, so that what is
+ * fresher than C is not displaced: the put's CAS fails.
+ */
+inline allows(s)
+{
+	late = 0; /* step: current */
+#ifdef MUT_CURRENT_EARLY
+	x = c;
+#else
+	x = C;
+#endif
+	if
+	:: s == x -> x = 0
+	:: else -> x = 0; judge(s)
+	fi
+}
+
 /* Is entry e valid at c, which was loaded before? Raises its stamp. */
 inline check(e)
 {
