@@ -150,6 +150,8 @@ static int worker_attach(struct worker *w, struct larder *h, struct segment *s)
 	larder_hash_flips(s->secret, w->near.flips);
 	larder_pin_remember(w, load_relaxed(&w->s->hot->epoch));
 	w->sample = w->sampled = 64;
+	/* Of this slot; what its owners before had is not ours to judge by. */
+	w->lagged = load_relaxed(&w->cell->counter[COUNTER_FRESH_SLOW]);
 	if (getrandom(&w->random, sizeof w->random, GRND_NONBLOCK) !=
 	    sizeof w->random)
 		w->random = larder_clock_ns();

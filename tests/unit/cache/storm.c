@@ -334,6 +334,31 @@ Test(cache_storm, a_worker_is_on_it_while_many_lag)
 	larder_close(f.h);
 }
 
+/* What the slot's owner before had of the storm is none of ours. */
+Test(cache_storm, a_new_owner_of_a_slot_begins_anew)
+{
+	struct fixture f = fixture_open();
+	uint32_t slot = f.w->index;
+
+	for (unsigned i = 0; i < 100; i++) {
+		char key[N_TEXT];
+
+		snprintf(key, sizeof key, "entry %02u", i);
+		put(&f, key, i, 50, 0);
+	}
+	read_all(&f, 4000, 50);
+	cr_assert(f.w->storm_serial);
+	read_all(&f, 100, 0); /* none lags any more */
+	larder_detach_thread(f.h);
+	read_all(&f, 1, 0);
+	cr_assert_eq(f.w->index, slot);
+	for (unsigned i = 0; i < 20; i++) {
+		read_all(&f, 10, 0);
+		cr_assert(f.w->usual_serial && !f.w->storm_serial);
+	}
+	larder_close(f.h);
+}
+
 /* Of masks that it does not look at, the road is left for a while. */
 Test(cache_storm, not_where_it_has_to_look_twice)
 {
