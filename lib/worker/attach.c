@@ -118,6 +118,7 @@ static void worker_detach(struct worker *w)
 	struct segment *s = w->s;
 
 	larder_slab_flush(w);
+	larder_sample_begin(w); /* what it has not counted yet */
 	larder_slot_release(w);
 	w->s = NULL;
 	/* No handle's: a get looks at no more. */

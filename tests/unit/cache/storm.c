@@ -359,6 +359,29 @@ Test(cache_storm, a_new_owner_of_a_slot_begins_anew)
 	larder_close(f.h);
 }
 
+Test(cache_storm, who_leaves_has_counted_all)
+{
+	struct fixture f = fixture_open();
+	const struct cell *cell = f.w->cell;
+	uint64_t slow, pending;
+
+	for (unsigned i = 0; i < 100; i++) {
+		char key[N_TEXT];
+
+		snprintf(key, sizeof key, "entry %02u", i);
+		put(&f, key, i, 50, 0);
+	}
+	read_all(&f, 4000, 50);
+	while (f.w->n_lagged < 20)
+		read_all(&f, 100, 50);
+	slow = counted(&f, COUNTER_FRESH_SLOW);
+	pending = f.w->n_lagged;
+	larder_detach_thread(f.h);
+	cr_expect_eq(load_relaxed(&cell->counter[COUNTER_FRESH_SLOW]),
+		     slow + pending);
+	larder_close(f.h);
+}
+
 /* Of masks that it does not look at, the road is left for a while. */
 Test(cache_storm, not_where_it_has_to_look_twice)
 {
