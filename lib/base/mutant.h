@@ -44,6 +44,7 @@ enum {
 	LARDER_MUTANT_SUCCESSOR_STAMP,	/* touch forgets what it read */
 	LARDER_MUTANT_RESTAMP_LATE,	/* raised past what was judged */
 	LARDER_MUTANT_STORM_LATE,	/* the same by the storm road */
+	LARDER_MUTANT_STORM_NO_HAZARD,	/* stored without a hazard there */
 	LARDER_MUTANT_FLOOR_LATE,	/* word displaced before its floor */
 	LARDER_MUTANT_FLOOR_FIRST,	/* floor read before the words */
 	LARDER_MUTANT_MOVE_BLIND,	/* copied, whatever was stored since */

@@ -51,7 +51,9 @@ LEVEL(storm)(struct worker *w, const void *key, size_t n_key,
 	e = (struct entry *)(void *)(w->near.pages +
 				     ((uint64_t)unit << UNIT_SHIFT));
 	/* [HAZ.1] Set, and validated together with the copy. */
-	store_release(&w->slot->hazard[HAZARD_OLD], unit + w->near.first_unit);
+	if (!MUTANT(STORM_NO_HAZARD))
+		store_release(&w->slot->hazard[HAZARD_OLD],
+			      unit + w->near.first_unit);
 	/* The tags of most that have some begin here or before; where exactly
 	 * is known too late. */
 	__builtin_prefetch((const char *)e + 2 * UNIT_BYTES);

@@ -74,6 +74,7 @@ static const struct {
 	CAUGHT(SUCCESSOR_STAMP, "stall", "touch, absent", "compute anew"),
 	CAUGHT(RESTAMP_LATE, "stall", "get, stamp lags", "invalidate"),
 	CAUGHT(STORM_LATE, "stall", "get in a storm, tagged", "invalidate"),
+	CAUGHT(STORM_NO_HAZARD, "stall", "get in a storm, tagged", "bequeath"),
 	CAUGHT(FLOOR_LATE, "death",
 	       "invalidate another key, invalid, its set full", NULL),
 	CAUGHT(FLOOR_FIRST, "stall", "get, invalid, its set full",

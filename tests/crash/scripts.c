@@ -235,6 +235,76 @@ static size_t value_of_class(const struct segment *s, unsigned class)
 	return larder_class_units(s, class) * UNIT_BYTES - 56;
 }
 
+/*
+ * The same to entries with other optional fields than KEY has: a stamp that is
+ * raised too late, with the flags beside it, or a hit that is written down too
+ * late would be theirs.
+ */
+enum { HEIRS = 6 };
+
+static struct {
+	uint32_t unit;
+	uint64_t version, flags;
+} heir[HEIRS];
+
+static const char *bequeath(struct larder *h)
+{
+	struct worker *w = worker(h);
+	struct segment *s = w->s;
+	struct larder_put_options o = {.size_of = sizeof o, .ttl_ms = 3600000};
+	uint32_t unit = unit_of_key(h);
+	unsigned class = small_class(s);
+	const char *what;
+
+	if (unit)
+		larder_unit_in_page(
+			s, unit,
+			load_acquire(&s->page_words[page_of_unit(s, unit)]),
+			&class);
+	what = take_away(h);
+	expel(w);
+	memset(heir, 0, sizeof heir);
+	for (int i = 0; i < HEIRS && !what && class != RUN_CLASS; i++) {
+		uint64_t header;
+		char key[16];
+		size_t n = (size_t)snprintf(key, sizeof key, "heir %d", i);
+		struct lookup found;
+
+		if (put_letter(h, key, n, 'h', value_of_class(s, class) - 8,
+			       &o))
+			return "a put elsewhere failed";
+		larder_pin(w);
+		if (larder_find(w, key, n, key_hash_of(s, key, n), &found)) {
+			header = load_acquire(&entry_at(s, found.unit)->header);
+			if (HEADER_STATE(header) == HEADER_LIVE) {
+				heir[i].unit = found.unit;
+				heir[i].version = found.v.e->version;
+				heir[i].flags = found.v.flags;
+			}
+		}
+		larder_unpin(w);
+	}
+	return what;
+}
+
+static const char *heirs_are_whole(struct larder *h)
+{
+	const struct segment *s = atomic_load(&h->segment);
+
+	for (int i = 0; i < HEIRS; i++) {
+		const struct entry *e = entry_at(s, heir[i].unit);
+
+		/* Or it has gone since. */
+		if (!heir[i].unit || e->version != heir[i].version)
+			continue;
+		if (entry_flags(e) != heir[i].flags)
+			return "the child wrote a stamp into reused memory";
+		if (load_relaxed((const atomic_u32 *)&e->hits))
+			return "the child wrote a hit into reused memory";
+	}
+	return NULL;
+}
+
 /* The same to other sizes. */
 static const char *retype(struct larder *h)
 {
@@ -377,6 +447,7 @@ const struct script scripts[] = {
 	{"expel and reuse", expel_and_reuse, letter_to_z},
 	{"come back", come_back, letter_to_z},
 	{"replace and reuse", replace_and_reuse, letter_to_z},
+	{"bequeath", bequeath, letter_to_nothing, .check = heirs_are_whole},
 	{"retype", retype, letter_to_z, .takes_other = true},
 	{"mimic", mimic, letter_may_go, .check = mimics_stay,
 	 .takes_other = true},
