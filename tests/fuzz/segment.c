@@ -200,9 +200,15 @@ static void use(struct larder *h)
 			larder_touch(h, key, n, 1000000);
 		if (i % 10 == 1)
 			larder_increment(h, key, n, 1, 1, NULL, NULL);
-		if (i % 20 == 2 && larder_fill_begin(h, key, n, NULL, &fill,
-						     &view) == LARDER_LEAD)
-			larder_fill_put(h, &fill, value, 100, NULL);
+		if (i % 20 == 2) {
+			int begun = larder_fill_begin(h, key, n, NULL, &fill,
+						      &view);
+
+			if (begun == LARDER_LEAD)
+				larder_fill_put(h, &fill, value, 100, NULL);
+			else if (begun == LARDER_OK || begun == LARDER_STALE)
+				larder_release(h, &view);
+		}
 	}
 	for (int i = 0; i < 2000; i++)
 		if (larder_walk(h, &cursor, &entry))
