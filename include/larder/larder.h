@@ -298,11 +298,10 @@ struct larder_info {
 
 /**
  * larder_get() - copy a value out
- * @value:   @n_buffer bytes, none of them the key's; may be NULL if @n_buffer
- *           is 0. Anything may be in it where nothing was found.
+ * @value:   @n_buffer bytes, none of them the key's; may be NULL if that is 0
  * @n_value: the value's whole size, also when it was truncated; may be NULL
  *
- * The copy is whole and from one moment: never torn, whatever writers do.
+ * Whole and from one moment, whatever writers do. On a miss it is anything.
  * Return: LARDER_OK, LARDER_MISS, LARDER_TRUNCATED. An entry past its soft TTL
  * is a hit here; larder_fill_begin() tells the difference.
  * [T] [W] No system call, no allocation, no atomic read-modify-write.

@@ -5,8 +5,8 @@
  *   1. byte for byte one seen before, under this catalog and load? An alias
  * entry holds the finished body, from the second time on; it counts only while
  * its canonical entry does.
- *   2. parse; too small to be worth a lookup, or not worth keeping as far as
- * is known (admit.c)? Compute.
+ *   2. parse; too small to be worth a lookup, or as far as is known not worth
+ *      keeping (admit.c)? Compute.
  *   3. the canonical entry: a hit; or we lead and compute; or somebody does.
  *
  * A leader takes its token (with the lead), then looks at the catalog again,
