@@ -115,7 +115,7 @@ enum larder_error {
 	LARDER_ERR_FINGERPRINT = -1003, /* of another architecture or libc */
 	LARDER_ERR_BYTE_ORDER = -1004,
 	LARDER_ERR_TRUNCATED = -1005,  /* file shorter than the segment */
-	LARDER_ERR_DAMAGED = -1006,    /* superblock contradicts itself */
+	LARDER_ERR_DAMAGED = -1006,    /* it contradicts itself: repair it */
 	LARDER_ERR_OTHER_BOOT = -1007, /* of another boot or time namespace */
 	LARDER_ERR_NO_MEMBARRIER =
 		-1008,			/* segment needs it, process lacks it */
@@ -443,12 +443,12 @@ LARDER_API int larder_touch(struct larder *handle, const void *key,
 
 /** Take an entry away. Stops no fill that is under way; invalidating the key
  *  does. Entries with LARDER_KEEP go too. Return: LARDER_OK, LARDER_MISS,
- *  LARDER_KEPT (a region's key). [T] [W] */
+ *  LARDER_KEPT (a region's key), LARDER_ERR_DAMAGED. [T] [W] */
 LARDER_API int larder_remove(struct larder *handle, const void *key,
 			     size_t n_key);
 
 /** Remove only if the entry's version is @version. Return: LARDER_OK,
- *  LARDER_MISS, LARDER_CHANGED, LARDER_KEPT. [T] [W] */
+ *  LARDER_MISS, LARDER_CHANGED, LARDER_KEPT, LARDER_ERR_DAMAGED. [T] [W] */
 LARDER_API int larder_remove_version(struct larder *handle, const void *key,
 				     size_t n_key, uint64_t version);
 

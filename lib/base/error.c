@@ -42,7 +42,7 @@ static const struct meaning meanings[] = {
 	 "the file is shorter than the segment: open with recreate to replace "
 	 "it"},
 	{LARDER_ERR_DAMAGED,
-	 "the superblock contradicts itself: repair a copy, or open with "
+	 "the segment contradicts itself: repair a copy, or open with "
 	 "recreate"},
 	{LARDER_ERR_OTHER_BOOT,
 	 "a segment of another boot or time namespace: its clock is not ours"},

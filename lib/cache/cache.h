@@ -67,6 +67,14 @@ static inline bool key_valid(const void *key, size_t n_key)
 	return key && n_key - LARDER_KEY_MIN < LARDER_KEY_MAX;
 }
 
+/*
+ * A change is tried anew only when somebody else's came between, so nobody who
+ * is sound needs as many tries as this: beyond it the words contradict each
+ * other. More of them would let a damaged group hold up each of its writers
+ * for a tenth of a second, as a million did.
+ */
+enum { CHANGE_TRIES = 10000 };
+
 /* Stored by another worker, or by an earlier owner of this slot? */
 static inline bool cross_worker(const struct worker *w, uint64_t version)
 {

@@ -9,13 +9,12 @@
 
 #include "store/evict.h"
 
-enum { REMOVE_TRIES = 1000000 };
-
 static int take_away(struct larder *h, const void *key, size_t n_key,
 		     const uint64_t *version)
 {
 	int error, outcome = LARDER_MISS;
 	struct worker *w = worker_of(h, &error);
+	enum index_result result = INDEX_CHANGED;
 	uint64_t hash;
 
 	if (!w)
@@ -23,14 +22,15 @@ static int take_away(struct larder *h, const void *key, size_t n_key,
 	if (!key_valid(key, n_key))
 		return -EINVAL;
 	hash = key_hash_of(w->s, key, n_key);
-	for (int tries = 0; tries < REMOVE_TRIES; tries++) {
-		enum index_result result = INDEX_DONE;
+	for (int tries = 0; tries < CHANGE_TRIES && result != INDEX_DONE;
+	     tries++) {
 		struct group *g = group_of(w->s, hash);
 		struct lookup there;
 		uint64_t ctl, header, now;
 		unsigned class;
 		bool was_valid = false;
 
+		result = INDEX_DONE;
 		larder_pin(w);
 		now = larder_fresh_now(w->s);
 		ctl = load_acquire(
@@ -83,11 +83,9 @@ static int take_away(struct larder *h, const void *key, size_t n_key,
 			result = INDEX_EXPELLED;
 		larder_hazard_clear(w, HAZARD_OLD);
 		larder_unpin(w);
-		if (result == INDEX_DONE)
-			break;
 	}
 	larder_upkeep(w);
-	return outcome;
+	return result == INDEX_DONE ? outcome : LARDER_ERR_DAMAGED;
 }
 
 int larder_remove(struct larder *h, const void *key, size_t n_key)

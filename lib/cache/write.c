@@ -20,8 +20,6 @@
 #include "store/ghost.h"
 #include "store/page.h"
 
-enum { STORE_TRIES = 1000000 };
-
 /* A version that never repeats: raised in the slot before it is used, so that
  * the slot's next owner begins above it whatever happens to us. */
 static uint64_t next_version(struct worker *w)
@@ -361,7 +359,7 @@ int larder_store_run(struct worker *w, struct store *st)
 		outcome = prepare(w, st);
 	if (outcome)
 		return outcome;
-	for (int tries = 0; tries < STORE_TRIES && result != INDEX_DONE;
+	for (int tries = 0; tries < CHANGE_TRIES && result != INDEX_DONE;
 	     tries++) {
 		larder_pin(w);
 		result = store_once(w, st, &outcome);

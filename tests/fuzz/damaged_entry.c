@@ -178,8 +178,46 @@ static void one(const struct damage *d)
 	larder_close(h);
 }
 
+/* Its bytes are right, and its page says that no entry is there: the two never
+ * agree, however often a change is tried. Each write ends, and says that it
+ * changed nothing; a store's neighbours are stored. */
+static void page_of_others(void)
+{
+	const struct larder_create_options o = {.size_of = sizeof o,
+						.bytes = BYTES};
+	struct larder_info info = {.size_of = sizeof info};
+	struct segment *s;
+	struct larder *h;
+	uint32_t unit;
+	int fd;
+
+	promise(larder_create_fd(&o, &fd) == 0, "create");
+	promise(larder_open_fd(fd, NULL, &h) == 0, "open");
+	put(h, "victim");
+	promise(larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0, "map");
+	unit = (uint32_t)(((char *)find(s, "victim") - (char *)s->base) >>
+			  UNIT_SHIFT);
+	store_release(&s->page_words[page_of_unit(s, unit)], 0);
+
+	printf("a page that has no entry there\n");
+	promise(larder_put(h, "victim", 6, "other", 5, NULL) == LARDER_NO_SPACE,
+		"a put over it finds no room");
+	promise(larder_remove(h, "victim", 6) == LARDER_ERR_DAMAGED,
+		"removing it says that it is damaged");
+	promise(larder_get_info(h, "victim", 6, NULL, 0, &info) >= 0 &&
+			larder_remove_version(h, "victim", 6, info.version) ==
+				LARDER_ERR_DAMAGED,
+		"so does removing what it is");
+	promise(larder_put(h, "neighbour", 9, "value", 5, NULL) == LARDER_OK &&
+			larder_remove(h, "neighbour", 9) == LARDER_OK,
+		"a neighbour is stored and removed");
+	larder_segment_drop(s);
+	larder_close(h);
+}
+
 int main(void)
 {
+	page_of_others();
 	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
 		one(&damages[i]);
 	printf("%zu damages, each a miss and counted\n",
