@@ -179,7 +179,11 @@ void larder_check_slot(struct check *c)
 		uint64_t baseline = load_acquire(&cell->baseline[k]);
 		uint64_t now = load_acquire(&cell->counter[k]);
 
-		if (baseline > now)
+		if (now > COUNTER_MOST)
+			damage(c, SUB_CELL + k,
+			       "counter %u is %llu, more than can be counted",
+			       k, U(now));
+		else if (baseline > now)
 			damage(c, SUB_CELL + k,
 			       "counter %u is %llu, its owner began at %llu", k,
 			       U(now), U(baseline));

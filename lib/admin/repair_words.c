@@ -265,11 +265,14 @@ static void repair_slot(struct repair *r, uint32_t i)
 	if (load_relaxed(&slot->first_sequence) > load_relaxed(&slot->sequence))
 		store_relaxed(&slot->first_sequence,
 			      load_relaxed(&slot->sequence));
-	for (unsigned k = 0; k < N_COUNTERS; k++)
+	for (unsigned k = 0; k < N_COUNTERS; k++) {
+		if (load_relaxed(&cell->counter[k]) > COUNTER_MOST)
+			store_relaxed(&cell->counter[k], 0);
 		if (load_relaxed(&cell->baseline[k]) >
 		    load_relaxed(&cell->counter[k]))
 			store_relaxed(&cell->baseline[k],
 				      load_relaxed(&cell->counter[k]));
+	}
 }
 
 void larder_repair_slots(struct repair *r)
