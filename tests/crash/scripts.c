@@ -157,15 +157,22 @@ static const char *evict_all(struct larder *h)
 	return NULL;
 }
 
-/* Unrelated entries of KEY's size, so that its memory is used again. */
+/* Unrelated entries of KEY's size, so that its memory is used again; in other
+ * groups, since in a full one of its own they would be stored in its place. */
 static const char *reuse(struct larder *h)
 {
-	for (int i = 0; i < 6; i++) {
-		char key[16];
-		size_t n = (size_t)snprintf(key, sizeof key, "reuse %d", i);
+	const struct segment *s = atomic_load(&h->segment);
+	const struct group *own = group_of_key(s, KEY);
 
+	for (unsigned i = 0, stored = 0; stored < 6; i++) {
+		char key[16];
+		size_t n = (size_t)snprintf(key, sizeof key, "reuse %u", i);
+
+		if (group_of_key(s, key, n) == own)
+			continue;
 		if (put_letter(h, key, n, 'x', SMALL, NULL))
 			return "a put elsewhere failed";
+		stored++;
 	}
 	return NULL;
 }
