@@ -68,10 +68,10 @@ static inline bool key_valid(const void *key, size_t n_key)
 }
 
 /*
- * A change is tried anew only when somebody else's came between, so nobody who
- * is sound needs as many tries as this: beyond it the words contradict each
- * other. More of them would let a damaged group hold up each of its writers
- * for a tenth of a second, as a million did.
+ * A change is tried anew only when somebody else's came between, or after an
+ * expulsion, so nobody needs as many tries as this in a segment that is sound:
+ * beyond it the words contradict each other. More of them would let a damaged
+ * group hold up each of its writers for a tenth of a second, as a million did.
  */
 enum { CHANGE_TRIES = 10000 };
 

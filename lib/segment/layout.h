@@ -179,7 +179,8 @@ struct cell {
 	_Alignas(128) atomic_u64 counter[N_COUNTERS];
 	atomic_u64 baseline[N_COUNTERS];
 };
-/* No worker lives to count so far; above it a counter would run over. */
+/* Nobody counts so far in a lifetime: a counter above it is damage, and could
+ * run over. */
 #define COUNTER_MOST (UINT64_C(1) << 62)
 
 /* ------------------------------------------------------------------ */

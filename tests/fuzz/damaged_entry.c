@@ -113,29 +113,37 @@ static void put(struct larder *h, const char *key)
 	promise(larder_put(h, key, strlen(key), "value", 5, &o) == 0, "put");
 }
 
-static void one(const struct damage *d)
+/* A new segment with the victim in it, and how the damage gets there. */
+static struct larder *begin(struct segment **s)
 {
 	const struct larder_create_options o = {.size_of = sizeof o,
 						.bytes = BYTES};
+	struct larder *h;
+	int fd;
+
+	promise(larder_create_fd(&o, &fd) == 0, "create");
+	promise(larder_open_fd(fd, NULL, &h) == 0, "open");
+	promise(larder_segment_map(fd, SEGMENT_READ_WRITE, s) == 0, "map");
+	put(h, "victim");
+	return h;
+}
+
+static void one(const struct damage *d)
+{
 	struct larder_info info = {.size_of = sizeof info};
 	struct larder_get_item item = {.key = "victim", .n_key = 6};
 	struct larder_view view;
 	struct larder_token token;
 	char key[16], value[16];
 	struct segment *s;
-	struct larder *h;
+	struct larder *h = begin(&s);
 	uint64_t before;
 	size_t n;
-	int fd;
 
-	promise(larder_create_fd(&o, &fd) == 0, "create");
-	promise(larder_open_fd(fd, NULL, &h) == 0, "open");
-	put(h, "victim");
 	for (int i = 0; i < NEIGHBOURS; i++) {
 		snprintf(key, sizeof key, "n%d", i);
 		put(h, key);
 	}
-	promise(larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0, "map");
 	d->make(s, find(s, "victim"));
 	promise(larder_invalidate_tag(h, "another", 7) == LARDER_OK,
 		"an invalidation of another tag");
@@ -181,20 +189,13 @@ static void one(const struct damage *d)
 /* Its bytes are right, and its page says that no entry is there: the two never
  * agree, however often a change is tried. Each write ends, and says that it
  * changed nothing; a store's neighbours are stored. */
-static void page_of_others(void)
+static void page_without_entries(void)
 {
-	const struct larder_create_options o = {.size_of = sizeof o,
-						.bytes = BYTES};
 	struct larder_info info = {.size_of = sizeof info};
 	struct segment *s;
-	struct larder *h;
+	struct larder *h = begin(&s);
 	uint32_t unit;
-	int fd;
 
-	promise(larder_create_fd(&o, &fd) == 0, "create");
-	promise(larder_open_fd(fd, NULL, &h) == 0, "open");
-	put(h, "victim");
-	promise(larder_segment_map(fd, SEGMENT_READ_WRITE, &s) == 0, "map");
 	unit = (uint32_t)(((char *)find(s, "victim") - (char *)s->base) >>
 			  UNIT_SHIFT);
 	store_release(&s->page_words[page_of_unit(s, unit)], 0);
@@ -217,7 +218,7 @@ static void page_of_others(void)
 
 int main(void)
 {
-	page_of_others();
+	page_without_entries();
 	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
 		one(&damages[i]);
 	printf("%zu damages, each a miss and counted\n",
