@@ -153,7 +153,26 @@ static int publish(struct router *r, json_t *document, struct router_error *e)
 	return result < 0 ? result : 1;
 }
 
-/* Invalidate what the last change left to do, then say that it is done. */
+/* Is the entry the one that ours was read from? 1, 0, or -errno. */
+static int is_current(struct router *r)
+{
+	struct larder_info info = {.size_of = sizeof info};
+	int result = larder_get_info(r->cache, CATALOG_KEY, CATALOG_KEY_N, NULL,
+				     0, &info);
+
+	if (result < 0 || !r->catalog.document)
+		return result < 0 ? result : 0;
+	return r->catalog.entry_version ==
+	       (result == LARDER_MISS ? 0 : info.version);
+}
+
+/*
+ * Invalidate what the last change left to do, then say that it is done. 1:
+ * nothing was invalidated, the catalog is another one by now.
+ *
+ * To read it took a while, in which another one may have finished all of this.
+ * To do it again then would take along answers that were stored since.
+ */
 static int finish_pending(struct router *r)
 {
 	json_t *pending = json_object_get(r->catalog.document, "pending"), *tag;
@@ -164,6 +183,9 @@ static int finish_pending(struct router *r)
 
 	if (!r->cache || !json_array_size(pending))
 		return 0;
+	result = is_current(r);
+	if (result != 1)
+		return result ? result : 1;
 	json_array_foreach(pending, i, tag)
 	{
 		result = larder_invalidate_tag(r->cache, json_string_value(tag),
@@ -185,23 +207,18 @@ static int finish_pending(struct router *r)
 
 int router_catalog_current(struct router *r)
 {
-	struct larder_info info = {.size_of = sizeof info};
 	int result;
 
 	if (!r->cache)
 		return 0;
-	result = larder_get_info(r->cache, CATALOG_KEY, CATALOG_KEY_N, NULL, 0,
-				 &info);
-	if (result < 0)
-		return result;
-	if (r->catalog.document && result != LARDER_MISS &&
-	    info.version == r->catalog.entry_version)
-		return finish_pending(r);
-	if (r->catalog.document && result == LARDER_MISS &&
-	    r->catalog.entry_version == 0)
-		return 0;
-	result = read_entry(r);
-	return result ? result : finish_pending(r);
+	do {
+		result = is_current(r);
+		if (result == 0)
+			result = read_entry(r);
+		if (result >= 0)
+			result = finish_pending(r);
+	} while (result == 1);
+	return result;
 }
 
 /* ------------------------------------------------------------------ */
@@ -323,7 +340,8 @@ static int run_change(struct router *r, struct change *c,
 		result = publish(r, changed, e);
 		json_decref(changed);
 	}
-	return result ? result : finish_pending(r);
+	/* A change right behind this one took over what is left to do. */
+	return result ? result : router_catalog_current(r);
 }
 
 /* An item of the catalog, checked; its id is the path's, if it has none. */
@@ -542,7 +560,7 @@ int router_catalog_load(struct router *r, const char *path,
 		/* 1: somebody was faster; look again */
 		done = result != 1;
 		if (!result)
-			result = finish_pending(r);
+			result = router_catalog_current(r);
 	}
 	json_decref(file);
 	return result;
