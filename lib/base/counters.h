@@ -57,8 +57,8 @@
 	X(DAMAGED, "damaged", "Entries skipped because they were damaged")     \
 	X(BYTES_STORED, "bytes_stored", "Bytes of keys and values stored")     \
 	X(WAITED_NS, "waited_ns", "Time stores slept for a grace period")      \
-	X(KEPT_MOVED, "kept_moved",                                            \
-	  "Kept entries moved out of a page that others needed")
+	X(ENTRIES_MOVED, "entries_moved",                                      \
+	  "Entries moved out of a page that others needed")
 
 enum counter {
 #define X(symbol, name, help) COUNTER_##symbol,

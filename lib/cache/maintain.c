@@ -11,6 +11,7 @@
  */
 #include "cache/cache.h"
 
+#include "store/balance.h"
 #include "store/evict.h"
 #include "store/page.h"
 
@@ -148,7 +149,7 @@ void larder_upkeep(struct worker *w)
 	larder_slab_reclaim(w, false, PATIENCE_MS);
 	if (w->puts % RECOVER_EVERY == 0) {
 		larder_slots_recover(w, false);
-		larder_evict_balance(w);
+		larder_balance(w);
 	}
 }
 
@@ -200,7 +201,7 @@ int larder_maintain(struct larder *h, uint32_t n_pages)
 			larder_patterns_maintain(w, round->began_ms);
 		}
 	}
-	larder_evict_balance(w);
+	larder_balance(w);
 	resign(w);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Draining: drain.h. All pages of a window are worked on in step, so that any
- * number of them costs the same two grace periods; a third one where kept
- * entries have to move and room for them has to be made first.
+ * number of them costs the same two grace periods; a third one where entries
+ * move and room for them has to be made first.
  */
 #include "store/drain.h"
 
@@ -10,6 +10,7 @@
 
 #include <larder/larder.h>
 
+#include "base/clock.h"
 #include "base/counters.h"
 #include "store/entry.h"
 #include "store/evict.h"
@@ -18,17 +19,43 @@
 #include "store/page.h"
 #include "store/slab.h"
 
-enum { PASSES = 4 };
+enum { PASSES = 4, LAST_TO_MOVE = PASSES - 3 };
 
-enum block_result { ALL_BLOCKED, SOME_LEFT, HAS_TO_MOVE, IMPOSSIBLE };
+enum block_result {
+	ALL_BLOCKED,
+	SOME_LEFT,
+	HAS_TO_MOVE, /* is kept */
+	OUGHT_TO_MOVE,
+	IMPOSSIBLE,
+};
 
 struct drain {
 	uint64_t epoch;
 	uint32_t *hazards;
 	uint32_t n_hazards;
-	/* Kept entries that found no room elsewhere, by class. */
-	uint32_t n_stuck[MAX_CLASSES];
+	int pass;
+	/* Entries that found no room elsewhere, by class: kept ones, and those
+	 * that a hand would spare. */
+	uint32_t n_stuck[MAX_CLASSES], n_warm[MAX_CLASSES];
 };
+
+/*
+ * Would a hand spare it? The class is to lose as many entries as the page has,
+ * but the coldest it has, and not those that happen to lie here. Pinned.
+ */
+static bool is_warm(const struct segment *s, uint32_t unit,
+		    const struct entry_view *v, uint64_t hash)
+{
+	const struct group *g = group_of(s, hash);
+	uint64_t word;
+	int i = larder_index_find_unit(g, unit, &word);
+
+	if (i < 0 || (v->hard_ms && larder_clock_ms() >= v->hard_ms))
+		return false;
+	return reference_get(g, (unsigned)i) ||
+	       (s->sb->policy != LARDER_POLICY_CLOCK &&
+		bit_test(s->main_bits, unit));
+}
 
 /* One object of a page that we drain: on towards BLOCKED. */
 static enum block_result block_object(struct worker *w, uint32_t unit,
@@ -37,7 +64,7 @@ static enum block_result block_object(struct worker *w, uint32_t unit,
 	struct segment *s = w->s;
 	atomic_u64 *header = &entry_at(s, unit)->header;
 	struct entry_view v;
-	uint64_t seen;
+	uint64_t seen, hash;
 
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return SOME_LEFT;
@@ -49,9 +76,10 @@ static enum block_result block_object(struct worker *w, uint32_t unit,
 			return IMPOSSIBLE;
 		if (v.flags & LARDER_KEEP)
 			return HAS_TO_MOVE;
-		larder_evict_unit(w, unit,
-				  larder_hash(s->sb->secret, v.key, v.n_key),
-				  class, EVICT_DRAIN);
+		hash = larder_hash(s->sb->secret, v.key, v.n_key);
+		if (d->pass <= LAST_TO_MOVE && is_warm(s, unit, &v, hash))
+			return OUGHT_TO_MOVE;
+		larder_evict_unit(w, unit, hash, class, EVICT_DRAIN);
 		return SOME_LEFT;
 	}
 	if (HEADER_STATE(seen) == HEADER_RETIRED) {
@@ -102,28 +130,29 @@ static bool replace_by_copy(struct worker *w, uint32_t from, unsigned class,
 	if (larder_index_replace(w, g, (unsigned)i, word, tag_of(hash), to) !=
 	    INDEX_DONE)
 		return false;
+	if (!(v.flags & LARDER_KEEP))
+		larder_evict_replaced(w, class, from, class, to);
 	larder_slab_publish(w, to, to_header);
 	larder_slab_retire(w, from, header);
 	return true;
 }
 
 /*
- * A kept entry of a page that we drain goes to an object of its class that is
- * free elsewhere. Whoever reads, leases, changes or removes it meanwhile meets
- * the one or the other, and a death leaves what a put's does. Not pinned.
+ * An entry of a page that we drain goes to an object of its class that is free
+ * elsewhere. Whoever reads, leases, changes or removes it meanwhile meets the
+ * one or the other, and a death leaves what a put's does. Not pinned. False: no
+ * such object is known.
  */
-static void move_kept(struct worker *w, uint32_t from, unsigned class,
-		      struct drain *d)
+static bool move_entry(struct worker *w, uint32_t from, unsigned class)
 {
 	uint64_t header;
 	uint32_t to;
 	bool moved;
 
-	if (!larder_slab_take_known(w, class, &to, &header)) {
-		d->n_stuck[class]++;
-		return;
-	}
-	/* A mark that a death left in this memory would have it evicted. */
+	if (!larder_slab_take_known(w, class, &to, &header))
+		return false;
+	/* A mark that a death left in this memory would have what is kept
+	 * evicted. */
 	larder_evict_unlinked(w, class, to);
 	larder_pin(w);
 	moved = larder_hazard_set(w, HAZARD_OLD, from) &&
@@ -131,29 +160,31 @@ static void move_kept(struct worker *w, uint32_t from, unsigned class,
 	larder_hazard_clear(w, HAZARD_OLD);
 	larder_unpin(w);
 	if (moved)
-		count(w, COUNTER_KEPT_MOVED, 1);
+		count(w, COUNTER_ENTRIES_MOVED, 1);
 	else
 		larder_slab_abandon(w, to, header);
+	return true;
 }
 
 /*
- * Room for the kept entries that found none: others of their class are evicted.
- * Where there are none a class that is to give up a page keeps its own, but for
- * a large value it gets another one. False: there is no room.
+ * Room for the entries that found none: as many others of their class are
+ * evicted. Where what is kept still has none, a class that is to give up a page
+ * keeps its own, but for a large value it gets another one. False: there is no
+ * room.
  */
 static bool make_way(struct worker *w, struct drain *d, bool for_run)
 {
 	bool evicted = false;
 
 	for (unsigned class = 0; class < w->s->n_classes; class ++) {
-		uint32_t n = d->n_stuck[class];
+		uint32_t n = d->n_stuck[class], n_warm = d->n_warm[class];
 		uint32_t per_page =
 			page_units(w->s) / larder_class_units(w->s, class);
 
-		d->n_stuck[class] = 0;
-		if (!n)
+		d->n_stuck[class] = d->n_warm[class] = 0;
+		if (n + n_warm == 0)
 			continue;
-		n -= larder_evict(w, class, n);
+		n -= (uint32_t)min_u64(n, larder_evict(w, class, n + n_warm));
 		evicted = true;
 		for (; n; n -= (uint32_t)min_u64(n, per_page))
 			if (!for_run || (!larder_page_add(w, class, false) &&
@@ -185,8 +216,15 @@ static enum block_result block_page(struct worker *w, uint32_t page,
 		larder_unpin(w);
 		if (one == IMPOSSIBLE)
 			return IMPOSSIBLE;
-		if (one == HAS_TO_MOVE)
-			move_kept(w, first + i * units, class, d);
+		/* What is kept comes first where room is short. */
+		if (one == HAS_TO_MOVE) {
+			if (!move_entry(w, first + i * units, class))
+				d->n_stuck[class]++;
+		} else if (one == OUGHT_TO_MOVE) {
+			if (d->n_stuck[class] ||
+			    !move_entry(w, first + i * units, class))
+				d->n_warm[class]++;
+		}
 		if (one != ALL_BLOCKED)
 			all = SOME_LEFT;
 	}
@@ -417,12 +455,12 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 		free(d.hazards);
 		return false;
 	}
-	for (int pass = 0; pass < PASSES && result == SOME_LEFT; pass++) {
+	for (; d.pass < PASSES && result == SOME_LEFT; d.pass++) {
 		uint64_t over;
 
 		look(w, &d);
 		result = window_pass(w, first, n, &d);
-		if (result != SOME_LEFT || pass == PASSES - 1)
+		if (result != SOME_LEFT || d.pass == PASSES - 1)
 			break;
 		/* What was unlinked up to here is ripe then; who made room has
 		 * waited for that. */

@@ -196,7 +196,8 @@ int larder_evict_unit(struct worker *w, uint32_t unit, uint64_t hash,
 	if (reason != EVICT_SPACE && reason != EVICT_INVALID)
 		count(w, COUNTER_EVICTIONS, reason != EVICT_EXPIRED);
 	/* An expired entry that was in use will be asked for again. */
-	if (reason == EVICT_SPACE || reason == EVICT_CONFLICT)
+	if (reason == EVICT_SPACE || reason == EVICT_CONFLICT ||
+	    reason == EVICT_DRAIN)
 		remember(w, hash, class, in_main);
 	else if (reason == EVICT_EXPIRED && (in_main || references))
 		larder_ghost_add(s, hash, class);
@@ -579,48 +580,4 @@ bool larder_evict_remembered(struct worker *w, uint64_t hash, unsigned class)
 		share -= SHARE_STEP;
 	store_relaxed(&pool->target, clamp_u64(share, SHARE_MIN, SHARE_MAX));
 	return age >= 0;
-}
-
-/* ------------------------------------------------------------------ */
-
-/*
- * The page mover. Ghost hits say which class would have had more hits with more
- * room; they decay by an eighth each time, so that the past fades. Only a clear
- * difference moves a page, and only where memory is short.
- */
-void larder_evict_balance(struct worker *w)
-{
-	struct segment *s = w->s;
-	unsigned rich = MAX_CLASSES, poor = MAX_CLASSES;
-	uint64_t rich_rate = UINT64_MAX, poor_rate = 0, poor_hits = 0,
-		 total = 0;
-
-	if (load_relaxed(&s->hot->free_pages))
-		return;
-	for (unsigned c = 0; c < s->n_classes; c++)
-		total += load_relaxed(&s->pools[c].ghost_hits);
-	if (total < 64)
-		return; /* not due: too little was learned since */
-	for (unsigned c = 0; c < s->n_classes; c++) {
-		struct pool *pool = &s->pools[c];
-		uint64_t pages = load_relaxed(&pool->n_pages), hits, rate;
-
-		hits = load_relaxed(&pool->ghost_hits);
-		store_relaxed(&pool->ghost_hits, hits - hits / 8);
-		if (!pages && !hits)
-			continue;
-		rate = hits * 1024 / max_u64(pages, 1);
-		if (rate >= poor_rate) {
-			poor_rate = rate;
-			poor_hits = hits;
-			poor = c;
-		}
-		if (pages > 1 && rate < rich_rate) {
-			rich_rate = rate;
-			rich = c;
-		}
-	}
-	if (rich < MAX_CLASSES && poor < MAX_CLASSES && rich != poor &&
-	    poor_hits > 4 && poor_rate * 2 > rich_rate * 3)
-		larder_page_move(w, rich, poor);
 }

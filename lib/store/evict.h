@@ -74,10 +74,6 @@ void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
 void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
 			uint64_t header);
 
-/* Give a page of the class with the fewest ghost hits for its bytes to the one
- * with the most, if that is worth it. Cheap when it is not due. Not pinned. */
-void larder_evict_balance(struct worker *w);
-
 /* Entries per eviction batch of a class: at most 1/64 of its pool. */
 uint32_t larder_evict_batch(struct worker *w, unsigned class);
 

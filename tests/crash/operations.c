@@ -447,7 +447,7 @@ static int op_page_move(struct larder *h)
 		       : LARDER_NO_SPACE;
 }
 
-static int op_move_kept(struct larder *h)
+static int op_move(struct larder *h)
 {
 	return drain_key(h, 1) ? 0 : LARDER_NO_SPACE;
 }
@@ -655,7 +655,9 @@ const struct operation operations[] = {
 	{"move a page", NULL, op_page_move, letter_may_go,
 	 BIT(S_PRESENT) | BIT(S_PAGE_DRAINING) | BIT(S_DEAD_LEASING),
 	 .takes_other = true},
-	{"move what is kept", NULL, op_move_kept, letter_may_go,
+	{"move what is in use", NULL, op_move, letter_may_go,
+	 BIT(S_WARM) | BIT(S_WARM_FULL), .takes_other = true},
+	{"move what is kept", NULL, op_move, letter_may_go,
 	 BIT(S_KEPT) | BIT(S_KEPT_FULL) | BIT(S_KEPT_HALF_MOVED),
 	 .takes_other = true},
 	{"move what is kept for a run", NULL, op_move_for_run, letter_may_go,

@@ -33,6 +33,7 @@ static const struct {
 	{"put", "put", "another announced by a dead one", "neighbours"},
 	{"put", "add", "group full", "evict"},
 	{"increment", "increment", "a counter", "increment"},
+	{"move what is in use", "evict", "in use", "move"},
 	{"move what is kept", "put", "kept", "move"},
 	{"move what is kept", "remove", "kept", "put"},
 	{"move what is kept", "move what is kept", "kept", "sweep"},

@@ -155,6 +155,51 @@ static void set_full(struct larder *h)
 	}
 }
 
+/* Others of KEY's size, in its page and in another one. */
+static void beside(struct larder *h)
+{
+	char key[16];
+
+	for (unsigned i = 0; i < 40; i++)
+		must(put_letter(h, key,
+				(size_t)snprintf(key, sizeof key, "b%u", i),
+				'n', SMALL, NULL));
+}
+
+/* Nothing of KEY's size is free any more. */
+static void use_up(struct larder *h)
+{
+	struct worker *w = worker(h);
+	uint64_t header;
+	uint32_t unit;
+	char key[16];
+
+	for (unsigned i = 0;
+	     larder_slab_take_known(w, small_class(w->s), &unit, &header);
+	     i++) {
+		larder_slab_abandon(w, unit, header);
+		must(put_letter(h, key,
+				(size_t)snprintf(key, sizeof key, "f%u", i),
+				'm', SMALL, NULL));
+	}
+}
+
+/* KEY has references, and there is room for it in another page. */
+static void warm(struct larder *h)
+{
+	present(h);
+	beside(h);
+	for (int i = 0; i < REFERENCE_CAP; i++)
+		must(letter_of(h) == 'a' ? 0 : LARDER_MISS);
+}
+
+static void warm_full(struct larder *h)
+{
+	memory_full(h);
+	warm(h);
+	use_up(h);
+}
+
 /* KEY is kept, in a page with others; there is room in another one. */
 static void kept_alone(struct larder *h)
 {
@@ -167,34 +212,16 @@ static void kept_alone(struct larder *h)
 
 static void kept(struct larder *h)
 {
-	char key[16];
-
 	kept_alone(h);
-	for (unsigned i = 0; i < 40; i++)
-		must(put_letter(h, key,
-				(size_t)snprintf(key, sizeof key, "b%u", i),
-				'n', SMALL, NULL));
+	beside(h);
 }
 
 /* Nothing of its size is free. */
 static void kept_full(struct larder *h)
 {
-	struct worker *w;
-	uint64_t header;
-	uint32_t unit;
-	char key[16];
-
 	kept(h);
 	memory_full(h);
-	w = worker(h);
-	for (unsigned i = 0;
-	     larder_slab_take_known(w, small_class(w->s), &unit, &header);
-	     i++) {
-		larder_slab_abandon(w, unit, header);
-		must(put_letter(h, key,
-				(size_t)snprintf(key, sizeof key, "f%u", i),
-				'm', SMALL, NULL));
-	}
+	use_up(h);
 }
 
 /* Free memory beside KEY's bears marks, of a death between retiring and
@@ -619,6 +646,9 @@ const struct state states[] = {
 			   .unsettled = true},
 	[S_SET_FULL] = {"invalid, its set full", set_full, "s",
 			.unsettled = true},
+	[S_WARM] = {"in use", warm, "a"},
+	[S_WARM_FULL] = {"memory full, in use", warm_full, "a", .pressed = true,
+			 .elsewhere = true, .unsettled = true},
 	[S_KEPT] = {"kept", kept, "p"},
 	[S_KEPT_ALONE] = {"kept alone", kept_alone, "p"},
 	[S_KEPT_FULL] = {"memory full, kept", kept_full, "p", .pressed = true,

@@ -2,8 +2,7 @@
 /*
  * Who goes and who is remembered, in one process on a clock that stands still:
  * ghosts and their ages, references, expired entries before all others, pages
- * to the size class that misses them, whoever had them in hand, dear entries
- * longer than cheap ones.
+ * whoever had them in hand, dear entries longer than cheap ones.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -215,35 +214,6 @@ Test(sweeps, free_what_expired_so_that_nothing_else_has_to_go)
 	cr_expect_eq(counted(&f, COUNTER_EVICTIONS) -
 			     counted(&f, COUNTER_EVICTIONS_CONFLICT),
 		     evicted);
-	fixture_close(&f);
-}
-
-/* Small values fill the memory; then larger ones are asked for in a circle that
- * the one page they get cannot hold. */
-Test(mover, gives_pages_to_the_class_whose_evicted_keys_come_back)
-{
-	struct fixture f = fixture_open(4 << 20, 0, 0);
-	unsigned class =
-		larder_slab_class(f.s, ENTRY_FIXED + sizeof(uint64_t) + 1500);
-	uint64_t pages, rng = 7;
-	unsigned hits[2] = {0};
-
-	for (uint64_t i = 0; i < 100000; i++)
-		put(&f, 1000000 + i, 8, 0, 0);
-	pages = load_relaxed(&f.s->pools[class].n_pages);
-	for (unsigned r = 0; r < 40000; r++) {
-		uint64_t key = random_next(&rng) % 800;
-
-		if (get(&f, key))
-			hits[r >= 20000]++;
-		else
-			put(&f, key, 1500, 0, 0);
-		if (r % 100 == 0)
-			larder_maintain(f.h, 0);
-	}
-	cr_expect_gt(counted(&f, COUNTER_PAGES_MOVED), 8);
-	cr_expect_gt(load_relaxed(&f.s->pools[class].n_pages), pages + 8);
-	cr_expect_gt(hits[1], 15000, "%u, %u", hits[0], hits[1]);
 	fixture_close(&f);
 }
 
