@@ -20,7 +20,8 @@ import threading
 import time
 from pathlib import Path
 
-from server import BASE, CATALOG, PROGRAM, Connection, Server, run, until
+from server import (BASE, CATALOG, PROGRAM, Connection, Server, connected, run,
+                    until)
 
 ASK = "auto-assign-all"
 BROKEN = (ConnectionError, http.client.HTTPException, OSError)
@@ -422,9 +423,7 @@ def connections_are_limited_and_come_back():
     with Server("--max-connections", "8", workers=1) as s:
         held = []
         for _ in range(40):
-            c = socket.socket(socket.AF_UNIX)
-            c.settimeout(20)
-            c.connect(s.socket)
+            c = connected(s.socket)
             c.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             held.append(c)
         # They are taken in the order in which they came.

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-from server import BASE, CATALOG, PROGRAM, Connection, Server, run, until
+from server import (BASE, CATALOG, PROGRAM, Connection, Server, connected, run,
+                    until)
 
 
 def a_question_is_a_miss_then_a_hit_everywhere():
@@ -158,9 +158,7 @@ def what_the_http_library_refuses_is_a_problem_too():
                 (post + f"Content-Length: {2**64}\r\n\r\n{{}}", 413),
                 (post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n"
                  "\r\n" + 2 * "2\r\n{}\r\n" + "0\r\n\r\n", 400)):
-            c = socket.socket(socket.AF_UNIX)
-            c.settimeout(20)
-            c.connect(s.socket)
+            c = connected(s.socket)
             try:
                 c.sendall(request.encode())
             except OSError:
@@ -379,14 +377,7 @@ def hostile_requests_lose_no_worker():
         before = sorted(s.workers())
         slow = []
         for k in range(10000):
-            c = socket.socket(socket.AF_UNIX)
-            c.settimeout(5)
-            while True:
-                try:
-                    c.connect(s.socket)
-                    break
-                except BlockingIOError:
-                    time.sleep(0.001)  # the backlog is full
+            c = connected(s.socket, 5)
             kind = k % 8
             path = BASE + "auto-assign-all"
             if kind == 0:
@@ -442,8 +433,7 @@ def what_trickles_in_is_cut_off():
         before = sorted(s.workers())
         for begin in (b"POST /", head + b"X: ", whole + head,
                       head + b"Content-Length: 60000\r\n\r\n"):
-            c = socket.socket(socket.AF_UNIX)
-            c.connect(s.socket)
+            c = connected(s.socket, None)
             c.sendall(begin)
             try:
                 for _ in range(1000):

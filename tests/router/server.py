@@ -19,15 +19,23 @@ PROGRAM, CATALOG = sys.argv[1], sys.argv[2]
 BASE = "/api/v1/model-router/"
 
 
+def connected(path, timeout=20):
+    """A socket that is connected to @path, with a time limit for what follows.
+    Without one yet, connect() waits where the backlog is full; with one, it
+    fails there at once."""
+    c = socket.socket(socket.AF_UNIX)
+    c.connect(path)
+    c.settimeout(timeout)
+    return c
+
+
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=20)
         self.path = path
 
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        self.sock.connect(self.path)
+        self.sock = connected(self.path)
 
 
 class Server:
