@@ -23,6 +23,12 @@ STREAM = 1 << 20  # operations, walked again and again
 PUT = 0x80000000
 
 
+def cpu():
+    with open("/proc/cpuinfo") as f:
+        return next((line.split(":", 1)[1].strip() for line in f
+                     if line.startswith("model name")), "unknown")
+
+
 def options(about):
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--keys", type=int, default=1000000)
@@ -128,7 +134,7 @@ def report(o, name, turns, memory):
     ns = spread([r["ns_per_op"] for r in repeats])
     json.dump({
         "command": Path(sys.argv[0]).name,
-        "machine": {"kernel": os.uname().release,
+        "machine": {"cpu": cpu(), "kernel": os.uname().release,
                     "processors": os.cpu_count()},
         "plan": {"keys": o.keys, "key_size": 16, "value_size": o.value_size,
                  "popularity": f"zipf:{o.theta}" if o.theta else "uniform",
