@@ -685,7 +685,7 @@ struct larder_region {
  *
  * Never moves, never goes; 64-byte aligned. The cache knows nothing of its
  * content, which outlives every worker: use atomics. Takes whole pages, of 4 to
- * 64 KiB by the segment's size; all regions together at most 1/8 of it.
+ * 128 KiB by the segment's size; all regions together at most 1/8 of it.
  *
  * Return: 0, LARDER_NO_SPACE, -EINVAL, LARDER_ERR_REGION_SIZE. [T] [E]
  */

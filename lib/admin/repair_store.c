@@ -352,8 +352,7 @@ static uint32_t repair_run(struct repair *r, uint32_t head, uint64_t word,
 void larder_repair_pages(struct repair *r)
 {
 	struct segment *s = r->s;
-	/* A page has at most 64 KiB: 1,024 units. */
-	uint64_t was_main[16];
+	uint64_t was_main[PAGE_UNITS_MAX / 64];
 	uint32_t n_words = MAX_CLASSES * s->class_row, page = 0;
 
 	for (uint32_t i = 0; i < n_words; i++) {

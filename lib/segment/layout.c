@@ -12,7 +12,13 @@
 
 #include <larder/larder.h>
 
-enum { MIN_PAGES = 256 };
+/*
+ * Of pages, how many there are at least, where they can be as small, and from
+ * how large a segment on they are the largest there are. Large pages leave less
+ * of what large values take unused and are enough for more of them; with few of
+ * them each of two dozen classes has too much or too little. DESIGN.md.
+ */
+enum { MIN_PAGES = 256, LARGEST_PAGES_BYTES = 64 << 20 };
 
 uint32_t larder_layout_version(void)
 {
@@ -44,9 +50,10 @@ uint32_t larder_layout_fingerprint(void)
 }
 
 /*
- * Object sizes in units: growth 1.25, each then raised to the largest size of
- * which as many fit a page, so that no page has a tail that a slightly larger
- * object would have used.
+ * Object sizes in units: of those that fill a page with no tail left over, the
+ * largest within a quarter of the one before, or else the next. So no entry of
+ * four units and more takes over a quarter more than it needs, but in the last
+ * sizes, of which three, two and one fill a page.
  */
 static uint32_t plan_classes(struct superblock *p)
 {
@@ -54,15 +61,15 @@ static uint32_t plan_classes(struct superblock *p)
 	uint32_t n = 0, size = 1;
 
 	memset(p->class_units, 0, sizeof p->class_units);
-	while (size < page_units && n < RUN_CLASS - 1) {
-		uint32_t fitted = page_units / (page_units / size);
+	p->class_units[n++] = size;
+	while (size < page_units && n < RUN_CLASS) {
+		uint32_t per_page = page_units / (size + 1);
 
-		p->class_units[n++] = fitted;
-		size = fitted + fitted / 4;
-		if (size <= fitted)
-			size = fitted + 1;
+		per_page = (uint32_t)min_u64(
+			per_page, div_up(page_units, size + size / 4));
+		size = page_units / per_page;
+		p->class_units[n++] = size;
 	}
-	p->class_units[n++] = page_units;
 	return n;
 }
 
@@ -145,7 +152,10 @@ int larder_layout_plan(const struct larder_create_options *o,
 				: (uint32_t)clamp_u64(bytes >> 18, 64,
 						      LARDER_SLOTS_MAX);
 	p->page_shift = (uint32_t)clamp_u64(
-		63 - (uint64_t)__builtin_clzll(bytes / MIN_PAGES), 12, 16);
+		63 - (uint64_t)__builtin_clzll(bytes / MIN_PAGES),
+		PAGE_SHIFT_MIN, PAGE_SHIFT_MAX - 1);
+	if (bytes >= LARGEST_PAGES_BYTES)
+		p->page_shift = PAGE_SHIFT_MAX;
 	p->n_classes = plan_classes(p);
 	p->value_max = min_u64(bytes / 8, UINT64_C(1) << 30);
 

@@ -28,9 +28,12 @@
 #include "base/hash.h"
 
 enum {
-	LAYOUT_VERSION = 4,
+	LAYOUT_VERSION = 5,
 	UNIT_BYTES = 64,
 	UNIT_SHIFT = 6,
+	PAGE_SHIFT_MIN = 12,
+	PAGE_SHIFT_MAX = 17,
+	PAGE_UNITS_MAX = 1 << (PAGE_SHIFT_MAX - UNIT_SHIFT),
 	MAX_CLASSES = 64,
 	RUN_CLASS = 63, /* of entries that take a run of pages */
 	GROUP_SLOTS = 14,

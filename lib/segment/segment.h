@@ -45,7 +45,7 @@ struct segment {
 	atomic_u32 references; /* handles and worker slots of this process */
 	struct segment *older; /* of a handle's closed ones: attach.c */
 	uint8_t secret[LARDER_SECRET_BYTES]; /* of the superblock, nearer */
-	uint8_t class_of_units[2048]; /* smallest class that fits; <= 1024 */
+	uint8_t class_of_units[PAGE_UNITS_MAX + 1]; /* the smallest that fits */
 	/* Pins that looked stuck to this process, and since when (epoch.c). */
 	uint64_t *stuck_pin, *stuck_ms;
 };
