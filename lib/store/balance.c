@@ -14,10 +14,17 @@
 
 #include "store/page.h"
 
+/* Ghost hits, of all classes together. */
 enum {
-	LEARNED_LEAST = 64, /* ghost hits, of all classes */
-	FORGET = 8,	    /* a part of them, each time */
+	LEARNED_LEAST = 64,
+	FORGOTTEN_FROM = 2048, /* with fewer, little is told apart */
+};
+
+enum {
+	FORGET = 8, /* a part of them, each time */
 	DEVIATIONS = 2,
+	UNSEEN = 4, /* more than were seen there may be */
+	DONORS = 4,
 	ROOT_SCALE = 16, /* of what root() returns */
 	RATE_SCALE = 1024,
 };
@@ -43,16 +50,30 @@ static uint64_t rate_least(uint64_t hits, uint64_t pages)
 
 static uint64_t rate_most(uint64_t hits, uint64_t pages)
 {
-	/* One more: to have seen none does not say that there are none. */
-	return (hits * ROOT_SCALE + DEVIATIONS * root(hits + 1)) * RATE_SCALE /
+	/* Who has all it needs has no ghost hits, like who needs nothing. */
+	uint64_t n = hits + UNSEEN;
+
+	return (n * ROOT_SCALE + DEVIATIONS * root(n + 1)) * RATE_SCALE /
 	       max_u64(pages, 1);
+}
+
+/* The class of the least of @rate, which has a page to give. */
+static unsigned least_of(const struct segment *s, const uint64_t *rate)
+{
+	unsigned least = MAX_CLASSES;
+
+	for (unsigned c = 0; c < s->n_classes; c++)
+		if (load_relaxed(&s->pools[c].n_pages) > 1 &&
+		    (least == MAX_CLASSES || rate[c] < rate[least]))
+			least = c;
+	return least;
 }
 
 void larder_balance(struct worker *w)
 {
 	struct segment *s = w->s;
-	unsigned rich = MAX_CLASSES, poor = MAX_CLASSES;
-	uint64_t rich_rate = UINT64_MAX, poor_rate = 0, total = 0;
+	unsigned poor = MAX_CLASSES;
+	uint64_t most[MAX_CLASSES], poor_rate = 0, total = 0;
 
 	if (load_relaxed(&s->hot->free_pages))
 		return;
@@ -66,16 +87,22 @@ void larder_balance(struct worker *w)
 		uint64_t hits =
 			min_u64(load_relaxed(&pool->ghost_hits), UINT32_MAX);
 
-		store_relaxed(&pool->ghost_hits, hits - hits / FORGET);
+		if (total >= FORGOTTEN_FROM)
+			store_relaxed(&pool->ghost_hits,
+				      hits - div_up(hits, FORGET));
+		most[c] = rate_most(hits, pages);
 		if (rate_least(hits, pages) > poor_rate) {
 			poor_rate = rate_least(hits, pages);
 			poor = c;
 		}
-		if (pages > 1 && rate_most(hits, pages) < rich_rate) {
-			rich_rate = rate_most(hits, pages);
-			rich = c;
-		}
 	}
-	if (poor_rate > rich_rate && rich != poor)
-		larder_page_move(w, rich, poor);
+	/* One may have no page that it can give: regions, what is leased. */
+	for (unsigned i = 0; i < DONORS; i++) {
+		unsigned rich = least_of(s, most);
+
+		if (rich == MAX_CLASSES || rich == poor ||
+		    most[rich] >= poor_rate || larder_page_move(w, rich, poor))
+			return;
+		most[rich] = UINT64_MAX;
+	}
 }

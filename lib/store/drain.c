@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "cache/fresh.h"
 #include "store/entry.h"
 #include "store/evict.h"
 #include "store/grace.h"
@@ -34,6 +35,7 @@ struct drain {
 	uint32_t *hazards;
 	uint32_t n_hazards;
 	int pass;
+	bool for_run; /* pages that many classes lose to one value */
 	/* Entries that found no room elsewhere, by class: kept ones, and those
 	 * that a hand would spare. */
 	uint32_t n_stuck[MAX_CLASSES], n_warm[MAX_CLASSES];
@@ -43,18 +45,49 @@ struct drain {
  * Would a hand spare it? The class is to lose as many entries as the page has,
  * but the coldest it has, and not those that happen to lie here. Pinned.
  */
-static bool is_warm(const struct segment *s, uint32_t unit,
-		    const struct entry_view *v, uint64_t hash)
+static bool is_warm(struct worker *w, uint32_t unit, const struct entry_view *v,
+		    uint64_t hash)
 {
+	const struct segment *s = w->s;
 	const struct group *g = group_of(s, hash);
 	uint64_t word;
 	int i = larder_index_find_unit(g, unit, &word);
 
-	if (i < 0 || (v->hard_ms && larder_clock_ms() >= v->hard_ms))
-		return false;
-	return reference_get(g, (unsigned)i) ||
-	       (s->sb->policy != LARDER_POLICY_CLOCK &&
-		bit_test(s->main_bits, unit));
+	return i >= 0 && (reference_get(g, (unsigned)i) ||
+			  (s->sb->policy != LARDER_POLICY_CLOCK &&
+			   bit_test(s->main_bits, unit)) ||
+			  larder_evict_spares(w, v));
+}
+
+/*
+ * A live entry: it goes, unless it is to move. Its validity is looked at as by
+ * a sweep, which raises its stamp: it may come to lie where a sweep has been in
+ * this round, and is not to be what a pattern takes along that is given up
+ * after that round. Pinned, HAZARD_OLD on it; not afterwards.
+ */
+static enum block_result judge_live(struct worker *w, uint32_t unit,
+				    unsigned class, const struct drain *d)
+{
+	enum evict_reason reason = EVICT_DRAIN;
+	struct entry_view v;
+	uint64_t hash;
+
+	if (!larder_entry_view(w->s, unit, &v))
+		return SOME_LEFT;
+	if (v.flags & LARDER_REGION)
+		return IMPOSSIBLE;
+	if (v.flags & LARDER_KEEP)
+		return HAS_TO_MOVE;
+	hash = larder_hash(w->s->sb->secret, v.key, v.n_key);
+	if (v.hard_ms && larder_clock_ms() >= v.hard_ms)
+		reason = EVICT_EXPIRED;
+	else if (!larder_fresh_sweep(w, unit, &v, hash))
+		reason = EVICT_INVALID;
+	else if (!d->for_run && d->pass <= LAST_TO_MOVE &&
+		 is_warm(w, unit, &v, hash))
+		return OUGHT_TO_MOVE;
+	larder_evict_unit(w, unit, hash, class, reason);
+	return SOME_LEFT;
 }
 
 /* One object of a page that we drain: on towards BLOCKED. */
@@ -63,25 +96,13 @@ static enum block_result block_object(struct worker *w, uint32_t unit,
 {
 	struct segment *s = w->s;
 	atomic_u64 *header = &entry_at(s, unit)->header;
-	struct entry_view v;
-	uint64_t seen, hash;
+	uint64_t seen;
 
 	if (!larder_hazard_set(w, HAZARD_OLD, unit))
 		return SOME_LEFT;
 	seen = load_acquire(header);
-	if (HEADER_STATE(seen) == HEADER_LIVE) {
-		if (!larder_entry_view(s, unit, &v))
-			return SOME_LEFT;
-		if (v.flags & LARDER_REGION)
-			return IMPOSSIBLE;
-		if (v.flags & LARDER_KEEP)
-			return HAS_TO_MOVE;
-		hash = larder_hash(s->sb->secret, v.key, v.n_key);
-		if (d->pass <= LAST_TO_MOVE && is_warm(s, unit, &v, hash))
-			return OUGHT_TO_MOVE;
-		larder_evict_unit(w, unit, hash, class, EVICT_DRAIN);
-		return SOME_LEFT;
-	}
+	if (HEADER_STATE(seen) == HEADER_LIVE)
+		return judge_live(w, unit, class, d);
 	if (HEADER_STATE(seen) == HEADER_RETIRED) {
 		larder_slab_free_ripe(w, unit, d->epoch, d->hazards,
 				      d->n_hazards);
@@ -168,11 +189,11 @@ static bool move_entry(struct worker *w, uint32_t from, unsigned class)
 
 /*
  * Room for the entries that found none: as many others of their class are
- * evicted. Where what is kept still has none, a class that is to give up a page
- * keeps its own, but for a large value it gets another one. False: there is no
- * room.
+ * evicted, but for those that are to go all the same. Where what is kept still
+ * has none, a class that is to give up a page keeps its own, but for a large
+ * value it gets another one. False: there is no room.
  */
-static bool make_way(struct worker *w, struct drain *d, bool for_run)
+static bool make_way(struct worker *w, struct drain *d)
 {
 	bool evicted = false;
 
@@ -182,13 +203,15 @@ static bool make_way(struct worker *w, struct drain *d, bool for_run)
 			page_units(w->s) / larder_class_units(w->s, class);
 
 		d->n_stuck[class] = d->n_warm[class] = 0;
+		if (d->pass >= LAST_TO_MOVE)
+			n_warm = 0;
 		if (n + n_warm == 0)
 			continue;
 		n -= (uint32_t)min_u64(n, larder_evict(w, class, n + n_warm));
 		evicted = true;
 		for (; n; n -= (uint32_t)min_u64(n, per_page))
-			if (!for_run || (!larder_page_add(w, class, false) &&
-					 !larder_page_steal(w, class)))
+			if (!d->for_run || (!larder_page_add(w, class, false) &&
+					    !larder_page_steal(w, class)))
 				return false;
 	}
 	if (evicted)
@@ -216,7 +239,7 @@ static enum block_result block_page(struct worker *w, uint32_t page,
 		larder_unpin(w);
 		if (one == IMPOSSIBLE)
 			return IMPOSSIBLE;
-		/* What is kept comes first where room is short. */
+		/* Where room was short a moment ago, it is for what is kept. */
 		if (one == HAS_TO_MOVE) {
 			if (!move_entry(w, first + i * units, class))
 				d->n_stuck[class]++;
@@ -245,11 +268,14 @@ void larder_drain_undo(struct worker *w, uint32_t page)
 		atomic_u64 *header = &entry_at(s, first + i * units)->header;
 		uint64_t seen = load_acquire(header);
 
-		/* The page is ours while DRAINING: it cannot be retyped. */
-		if (HEADER_STATE(seen) == HEADER_BLOCKED &&
-		    cas_acqrel(header, &seen,
-			       header_word(HEADER_FREE, 0,
-					   HEADER_GENERATION(seen), 0)))
+		/* The page is ours while DRAINING: it cannot be retyped.
+		 * Whoever met a hint of a free one of it meanwhile dropped
+		 * that. */
+		if (HEADER_STATE(seen) == HEADER_FREE ||
+		    (HEADER_STATE(seen) == HEADER_BLOCKED &&
+		     cas_acqrel(header, &seen,
+				header_word(HEADER_FREE, 0,
+					    HEADER_GENERATION(seen), 0))))
 			bit_set(s->hint_bits, first + i * units);
 	}
 	store_release(
@@ -446,6 +472,7 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 	enum block_result result = SOME_LEFT;
 	struct drain d = {
 		.hazards = malloc(sizeof(uint32_t) * s->n_slots * N_HAZARDS),
+		.for_run = n > 1,
 	};
 	bool taken = false;
 
@@ -465,7 +492,7 @@ bool larder_drain_window(struct worker *w, uint32_t first, uint32_t n)
 		/* What was unlinked up to here is ripe then; who made room has
 		 * waited for that. */
 		over = load_acquire(&s->hot->epoch) + GRACE;
-		if (!make_way(w, &d, n > 1))
+		if (!make_way(w, &d))
 			result = IMPOSSIBLE;
 		else if (load_acquire(&s->hot->epoch) < over)
 			larder_grace(w, PATIENCE_URGENT_MS);

@@ -284,14 +284,14 @@ static unsigned log2_256(uint64_t x)
  * arithmetic one is what a few dear ones make it, and of two kinds, one cheap
  * and one dear, a median would be either. The memory is private: an estimate.
  */
-static bool spare_for_cost(struct worker *w, const struct candidate *c)
+bool larder_evict_spares(struct worker *w, const struct entry_view *v)
 {
 	uint64_t typical = w->typical_cost; /* log2_256() times 64 */
 	uint64_t per_kib, own, draw, above;
 
-	if (w->s->sb->policy != LARDER_POLICY_COST || !c->v.cost_ns)
+	if (w->s->sb->policy != LARDER_POLICY_COST || !v->cost_ns)
 		return false;
-	per_kib = c->v.cost_ns / ((c->v.n_value + c->v.n_key) / 1024 + 1);
+	per_kib = v->cost_ns / ((v->n_value + v->n_key) / 1024 + 1);
 	own = log2_256(max_u64(per_kib, 2));
 	if (!typical)
 		typical = own * 64;
@@ -380,7 +380,7 @@ static int sweep_probation(struct worker *w, unsigned class,
 			store_relaxed(&pool->since, 0);
 			continue;
 		}
-		if (!c.doomed && spare_for_cost(w, &c))
+		if (!c.doomed && larder_evict_spares(w, &c.v))
 			continue;
 		if (larder_evict_unit(w, unit, c.hash, class, c.reason) ==
 		    INDEX_DONE) {
@@ -418,7 +418,7 @@ static int sweep_main(struct worker *w, unsigned class,
 			spared++;
 			continue;
 		}
-		if (!c.doomed && spare_for_cost(w, &c))
+		if (!c.doomed && larder_evict_spares(w, &c.v))
 			continue;
 		if (larder_evict_unit(w, unit, c.hash, class, c.reason) ==
 		    INDEX_DONE)

@@ -74,6 +74,10 @@ void larder_evict_keep(struct worker *w, atomic_u64 *n, unsigned class,
 void larder_evict_adopt(struct worker *w, unsigned class, uint32_t unit,
 			uint64_t header);
 
+/* With the policy COST: does a hand pass by this one for what it cost? A draw,
+ * with a chance that rises with the cost. */
+bool larder_evict_spares(struct worker *w, const struct entry_view *v);
+
 /* Entries per eviction batch of a class: at most 1/64 of its pool. */
 uint32_t larder_evict_batch(struct worker *w, unsigned class);
 

@@ -4,6 +4,7 @@
  * to and fro by chance; a class that gives one up keeps what is asked for.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "store/drain.h"
 #include "store/evict.h"
 #include "store/page.h"
+
+enum { PATTERN_MS = 5, VALUE_MOST = 65536 };
 
 static struct larder *h;
 static struct segment *s;
@@ -22,6 +25,7 @@ static void open_segment(uint64_t bytes)
 		.bytes = bytes,
 		.entry_hint = 64,
 		.n_slots = 64,
+		.pattern_ms = PATTERN_MS,
 	};
 	int fd, error;
 
@@ -33,7 +37,7 @@ static void open_segment(uint64_t bytes)
 
 static void put(uint64_t key, size_t n_value)
 {
-	static char value[4096];
+	static char value[VALUE_MOST];
 
 	memcpy(value, &key, sizeof key);
 	cr_assert_eq(larder_put(h, &key, sizeof key, value, n_value, NULL),
@@ -42,7 +46,7 @@ static void put(uint64_t key, size_t n_value)
 
 static bool get(uint64_t key)
 {
-	char value[4096];
+	char value[VALUE_MOST];
 
 	if (larder_get(h, &key, sizeof key, value, sizeof value, NULL) !=
 	    LARDER_OK)
@@ -90,6 +94,65 @@ Test(balance, gives_pages_to_the_class_whose_evicted_keys_come_back)
 	cr_expect_gt(counted(COUNTER_PAGES_MOVED), 8);
 	cr_expect_gt(load_relaxed(&s->pools[class].n_pages), pages + 8);
 	cr_expect_gt(hits[1], 15000, "%u, %u", hits[0], hits[1]);
+	larder_close(h);
+}
+
+/* Twenty classes share the memory, and are asked for no more; then one alone
+ * is, for four fifths of it, and a maintainer goes round all the time. */
+static void one_class_comes(unsigned share)
+{
+	enum { OLD = 20, ROUNDS = 120000 };
+	unsigned class = class_of(1500), old[OLD], n = 0, hits = 0, keys;
+	uint64_t rng = 7, bytes = 0, key = UINT64_C(1) << 40;
+
+	for (unsigned c = 0; n < OLD; c++)
+		if (c != class)
+			old[n++] = c;
+	while (bytes < 2 * s->bytes) {
+		uint64_t units = larder_class_units(s, old[key % OLD]);
+
+		if (random_next(&rng) % units == 0) {
+			put(key, units * UNIT_BYTES - ENTRY_FIXED - 8);
+			bytes += units * UNIT_BYTES;
+		}
+		key++;
+	}
+	keys = s->n_pages * (page_units(s) / larder_class_units(s, class)) *
+	       share / 100;
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		uint64_t wanted = random_next(&rng) % keys;
+
+		if (get(wanted))
+			hits += r >= ROUNDS / 2;
+		else
+			put(wanted, 1500);
+		if (r % 100 == 0)
+			larder_maintain(h, 0);
+	}
+	cr_expect_gt(hits, ROUNDS / 2 * 99 / 100, "%u hits", hits);
+}
+
+Test(balance, gives_all_that_is_left_by_classes_of_which_nothing_is_asked)
+{
+	open_segment(16 << 20);
+	one_class_comes(80);
+	larder_close(h);
+}
+
+/* Regions are the class that is asked for least, and give no page. */
+Test(balance, asks_the_next_class_where_one_cannot_give)
+{
+	struct larder_region region;
+	char name[16];
+	int n = 0;
+
+	open_segment(16 << 20);
+	while (larder_region(h, name,
+			     (snprintf(name, sizeof name, "r%d", n), 64), 8,
+			     &region) == LARDER_OK)
+		n++;
+	cr_assert_gt(n, 10);
+	one_class_comes(65);
 	larder_close(h);
 }
 
@@ -181,5 +244,69 @@ Test(drain, moves_what_is_asked_for_and_remembers_the_rest)
 	cr_expect_gt(ghosts + drained / 2, n_lost, "%llu of %u, %llu drained",
 		     (unsigned long long)ghosts, n_lost,
 		     (unsigned long long)drained);
+	larder_close(h);
+}
+
+/* Nobody asked for them, nor could: no class is to be taken for short of room
+ * because of them. */
+Test(drain, moves_and_remembers_nothing_that_is_no_longer_valid)
+{
+	enum { KEYS = 20000 };
+	uint64_t ghosts;
+
+	open_segment(4 << 20);
+	for (uint64_t key = 0; key < KEYS; key++) {
+		put(key, 40);
+		get(key);
+	}
+	larder_invalidate_all(h);
+	for (uint64_t key = 0; key < KEYS; key++)
+		if (unit_of(key))
+			drain_page_of(key);
+	cr_expect_eq(counted(COUNTER_ENTRIES_MOVED), 0);
+	cr_expect_eq(counted(COUNTER_EVICTIONS_DRAIN), 0);
+	ghosts = counted(COUNTER_GHOST_HITS);
+	for (uint64_t key = 0; key < KEYS; key++)
+		put(key, 40);
+	/* Fingerprints are short: a few are somebody else's. */
+	cr_expect_lt(counted(COUNTER_GHOST_HITS) - ghosts, KEYS / 100);
+	larder_close(h);
+}
+
+/* A pattern is given up after a round of the sweep, and takes along whatever
+ * that round has not seen: what moves from pages ahead to pages behind. */
+Test(drain, keeps_what_it_moves_from_a_sweep_that_goes_by)
+{
+	enum { KEYS = 20000, PAGES = 10 };
+	static bool there[KEYS];
+	unsigned n_lost = 0;
+	uint32_t half;
+
+	open_segment(4 << 20);
+	half = s->n_pages / 2;
+	for (uint64_t key = 0; key < KEYS; key++)
+		put(key, 40);
+	for (uint64_t key = 1; key < KEYS; key += 2)
+		get(key);
+	larder_invalidate_match(h, "no such*", 8, LARDER_MATCH_KEYS);
+	usleep(2000 * PATTERN_MS);
+	larder_maintain(h, half);
+	for (uint32_t page = half, n = 0; n < PAGES; page++)
+		if (PAGE_STATE(load_acquire(&s->page_words[page])) ==
+		    PAGE_ACTIVE) {
+			int error;
+
+			cr_assert(larder_drain_window(worker_of(h, &error),
+						      page, 1));
+			larder_page_release(worker_of(h, &error), page);
+			n++;
+		}
+	for (uint64_t key = 0; key < KEYS; key++)
+		there[key] = unit_of(key) != 0;
+	larder_maintain(h, s->n_pages - half);
+	cr_assert_gt(load_relaxed(&s->hot->everything), 0, "not given up yet");
+	for (uint64_t key = 0; key < KEYS; key++)
+		n_lost += there[key] && !get(key);
+	cr_expect_eq(n_lost, 0, "%u", n_lost);
 	larder_close(h);
 }
