@@ -16,7 +16,7 @@
  * Of pages, how many there are at least, where they can be as small, and from
  * how large a segment on they are the largest there are. Large pages leave less
  * of what large values take unused and are enough for more of them; with few of
- * them each of two dozen classes has too much or too little. DESIGN.md.
+ * them each of dozens of classes has too much or too little. DESIGN.md.
  */
 enum { MIN_PAGES = 256, LARGEST_PAGES_BYTES = 64 << 20 };
 
@@ -51,9 +51,9 @@ uint32_t larder_layout_fingerprint(void)
 
 /*
  * Object sizes in units: of those that fill a page with no tail left over, the
- * largest within a quarter of the one before, or else the next. So no entry of
- * four units and more takes over a quarter more than it needs, but in the last
- * sizes, of which three, two and one fill a page.
+ * largest within an eighth of the one before, or else the next. So no entry of
+ * eight units and more takes over an eighth more than it needs, but in the last
+ * sizes, of which seven to one fill a page.
  */
 static uint32_t plan_classes(struct superblock *p)
 {
@@ -62,12 +62,13 @@ static uint32_t plan_classes(struct superblock *p)
 
 	memset(p->class_units, 0, sizeof p->class_units);
 	p->class_units[n++] = size;
-	while (size < page_units && n < RUN_CLASS) {
+	while (size < page_units) {
 		uint32_t per_page = page_units / (size + 1);
 
 		per_page = (uint32_t)min_u64(
-			per_page, div_up(page_units, size + size / 4));
-		size = page_units / per_page;
+			per_page, div_up(page_units, size + size / 8));
+		/* Pages larger than they are now would have more of them. */
+		size = n == RUN_CLASS - 1 ? page_units : page_units / per_page;
 		p->class_units[n++] = size;
 	}
 	return n;

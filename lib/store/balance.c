@@ -3,7 +3,7 @@
  * Moving pages between classes: balance.h.
  *
  * What a page more would bring a class is estimated from a few dozen ghost
- * hits, and with two dozen classes the one that seems to have the most of them
+ * hits, and with dozens of classes the one that seems to have the most of them
  * for its pages, and the one with the fewest, are mostly where chance put them.
  * A page that moves for that costs as many entries as it has room for and
  * brings nothing. So the bounds are compared, not the estimates: events that
