@@ -328,7 +328,7 @@ static uint32_t repair_run(struct repair *r, uint32_t head, uint64_t word,
 {
 	struct segment *s = r->s;
 	uint32_t n = load_relaxed(&s->page_lengths[head]);
-	uint64_t main_words[16];
+	uint64_t main_words[PAGE_UNITS_MAX / 64];
 
 	for (uint32_t i = 1; i < n; i++) {
 		uint64_t body = load_relaxed(&s->page_words[head + i]);

@@ -13,10 +13,11 @@
 #include <larder/larder.h>
 
 /*
- * Of pages, how many there are at least, where they can be as small, and from
- * how large a segment on they are the largest there are. Large pages leave less
- * of what large values take unused and are enough for more of them; with few of
- * them each of dozens of classes has too much or too little. DESIGN.md.
+ * Into how many pages a segment would be divided if it held nothing else, where
+ * they can be as small; and from how large a one on they are the largest. Large
+ * pages leave less of what large values take unused and are enough for more of
+ * them; with few of them each of dozens of classes has too much or too little.
+ * DESIGN.md.
  */
 enum { MIN_PAGES = 256, LARGEST_PAGES_BYTES = 64 << 20 };
 
@@ -123,6 +124,12 @@ static void plan_tables(struct superblock *p, uint64_t *at)
 	p->n_pages = *at < p->bytes
 			     ? (uint32_t)((p->bytes - *at) >> p->page_shift)
 			     : 0;
+	/* The end has a number too: of the very largest segment the last page
+	 * is given up for it. */
+	if ((*at >> UNIT_SHIFT) +
+		    ((uint64_t)p->n_pages << (p->page_shift - UNIT_SHIFT)) >
+	    UINT32_MAX)
+		p->n_pages--;
 }
 
 int larder_layout_plan(const struct larder_create_options *o,

@@ -393,8 +393,8 @@ struct pool {
 	atomic_u64 since;	   /* probation victims since a promotion */
 	atomic_u64 page_cursor;	   /* where allocation looks next */
 	atomic_u64 n_pages;	   /* hint */
-	_Alignas(128) atomic_u64 ghost_hits; /* decayed, for the page mover */
-	atomic_u64 evictions;
+	_Alignas(128) atomic_u64 ghost_hits; /* balance.h; forgotten later */
+	atomic_u64 ghost_hits_used;	     /* those when it last asked */
 	atomic_u64 n_free;    /* hint: objects with their bit set */
 	atomic_u64 lock_hint; /* who sweeps this pool now; lossy */
 	atomic_u64 unused[4];

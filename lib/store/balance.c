@@ -87,15 +87,25 @@ void larder_balance(struct worker *w)
 		uint64_t hits =
 			min_u64(load_relaxed(&pool->ghost_hits), UINT32_MAX);
 
-		if (total >= FORGOTTEN_FROM)
+		uint64_t used = load_relaxed(&pool->ghost_hits_used);
+
+		if (total >= FORGOTTEN_FROM) {
 			store_relaxed(&pool->ghost_hits,
 				      hits - div_up(hits, FORGET));
+			store_relaxed(&pool->ghost_hits_used,
+				      used - div_up(used, FORGET));
+		}
 		most[c] = rate_most(hits, pages);
-		if (rate_least(hits, pages) > poor_rate) {
+		/* The same misses do not speak for one page after another. */
+		if (hits > used && rate_least(hits, pages) > poor_rate) {
 			poor_rate = rate_least(hits, pages);
 			poor = c;
 		}
 	}
+	if (poor == MAX_CLASSES)
+		return;
+	store_relaxed(&s->pools[poor].ghost_hits_used,
+		      load_relaxed(&s->pools[poor].ghost_hits));
 	/* One may have no page that it can give: regions, what is leased. */
 	for (unsigned i = 0; i < DONORS; i++) {
 		unsigned rich = least_of(s, most);

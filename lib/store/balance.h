@@ -3,8 +3,8 @@
  * The balance between size classes: which of them gives a page to which.
  *
  * A class that evicts what is asked for again soon would have more hits with
- * more room. How many, its ghost hits say; they are forgotten by and by, so
- * that classes follow a workload that changes.
+ * more room. How many, its ghost hits say; where there are thousands they
+ * are forgotten by and by, so that classes follow a workload that changes.
  */
 #ifndef LARDER_STORE_BALANCE_H
 #define LARDER_STORE_BALANCE_H

@@ -60,15 +60,25 @@ static bool is_warm(struct worker *w, uint32_t unit, const struct entry_view *v,
 }
 
 /*
- * A live entry: it goes, unless it is to move. Its validity is looked at as by
- * a sweep, which raises its stamp: it may come to lie where a sweep has been in
- * this round, and is not to be what a pattern takes along that is given up
- * after that round. Pinned, HAZARD_OLD on it; not afterwards.
+ * Why an entry goes, if it does. Its validity is looked at as by a sweep, which
+ * raises its stamp: it may come to lie where a sweep has been in this round,
+ * and is not to be what a pattern takes along that is given up after that
+ * round. Pinned, HAZARD_OLD on it; not afterwards.
  */
+static enum evict_reason why(struct worker *w, uint32_t unit,
+			     const struct entry_view *v, uint64_t hash)
+{
+	if (v->hard_ms && larder_clock_ms() >= v->hard_ms)
+		return EVICT_EXPIRED;
+	return larder_fresh_sweep(w, unit, v, hash) ? EVICT_DRAIN
+						    : EVICT_INVALID;
+}
+
+/* A live entry: it goes, unless it is to move. As above. */
 static enum block_result judge_live(struct worker *w, uint32_t unit,
 				    unsigned class, const struct drain *d)
 {
-	enum evict_reason reason = EVICT_DRAIN;
+	enum evict_reason reason;
 	struct entry_view v;
 	uint64_t hash;
 
@@ -79,12 +89,9 @@ static enum block_result judge_live(struct worker *w, uint32_t unit,
 	if (v.flags & LARDER_KEEP)
 		return HAS_TO_MOVE;
 	hash = larder_hash(w->s->sb->secret, v.key, v.n_key);
-	if (v.hard_ms && larder_clock_ms() >= v.hard_ms)
-		reason = EVICT_EXPIRED;
-	else if (!larder_fresh_sweep(w, unit, &v, hash))
-		reason = EVICT_INVALID;
-	else if (!d->for_run && d->pass <= LAST_TO_MOVE &&
-		 is_warm(w, unit, &v, hash))
+	reason = why(w, unit, &v, hash);
+	if (reason == EVICT_DRAIN && !d->for_run && d->pass <= LAST_TO_MOVE &&
+	    is_warm(w, unit, &v, hash))
 		return OUGHT_TO_MOVE;
 	larder_evict_unit(w, unit, hash, class, reason);
 	return SOME_LEFT;
@@ -187,6 +194,13 @@ static bool move_entry(struct worker *w, uint32_t from, unsigned class)
 	return true;
 }
 
+/* A hint. */
+static uint64_t evictable(const struct segment *s, unsigned class)
+{
+	return load_relaxed(&s->pools[class].n_probation) +
+	       load_relaxed(&s->pools[class].n_main);
+}
+
 /*
  * Room for the entries that found none: as many others of their class are
  * evicted, but for those that are to go all the same. Where what is kept still
@@ -207,6 +221,9 @@ static bool make_way(struct worker *w, struct drain *d)
 			n_warm = 0;
 		if (n + n_warm == 0)
 			continue;
+		/* Not for a page that is not to be had all the same. */
+		if (!d->for_run && n > evictable(w->s, class))
+			return false;
 		n -= (uint32_t)min_u64(n, larder_evict(w, class, n + n_warm));
 		evicted = true;
 		for (; n; n -= (uint32_t)min_u64(n, per_page))
@@ -334,13 +351,14 @@ static bool evict_run(struct worker *w, uint32_t page, uint64_t word,
 
 		if (HEADER_STATE(seen) == HEADER_LIVE &&
 		    larder_entry_view(s, unit, &v)) {
+			uint64_t hash =
+				larder_hash(s->sb->secret, v.key, v.n_key);
+
 			if (v.flags & (LARDER_KEEP | LARDER_REGION))
 				possible = false;
 			else
-				larder_evict_unit(w, unit,
-						  larder_hash(s->sb->secret,
-							      v.key, v.n_key),
-						  RUN_CLASS, EVICT_DRAIN);
+				larder_evict_unit(w, unit, hash, RUN_CLASS,
+						  why(w, unit, &v, hash));
 		} else if (HEADER_STATE(seen) == HEADER_RETIRED) {
 			larder_slab_free_ripe(w, unit, d->epoch, d->hazards,
 					      d->n_hazards);

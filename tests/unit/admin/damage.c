@@ -411,6 +411,39 @@ Test(admin_damage, sound_segment_has_neither_damage_nor_notes)
 	fixture_drop(&f);
 }
 
+/* Pages are the largest there are, and one value takes several of them. */
+Test(admin_damage, sound_segment_of_large_pages_is_left_as_it_is)
+{
+	enum { VALUE = 400000 };
+	static char value[VALUE], found[VALUE];
+	struct larder_repair_result repaired;
+	struct larder_check_result r;
+	struct larder *h;
+	struct fixture f;
+	size_t n;
+
+	fixture_create(&f, 64 << 20);
+	fixture_fill(&f);
+	memset(value, 'v', sizeof value);
+	cr_assert_eq(larder_open(f.path, NULL, &h), 0);
+	for (char key = 'a'; key <= 'h'; key++)
+		cr_assert_eq(larder_put(h, &key, 1, value, VALUE, NULL),
+			     LARDER_OK);
+	larder_close(h);
+	cr_assert_eq(fixture_repair(&f, true, &repaired), 0);
+	r = fixture_check(&f);
+	cr_expect_eq(r.n_damage, 0, "%s", fixture_said);
+	cr_expect_eq(fixture_count(&f), FIXTURE_ENTRIES);
+	cr_assert_eq(larder_open(f.path, NULL, &h), 0);
+	for (char key = 'a'; key <= 'h'; key++) {
+		cr_expect_eq(larder_get(h, &key, 1, found, VALUE, &n),
+			     LARDER_OK);
+		cr_expect(n == VALUE && !memcmp(found, value, VALUE));
+	}
+	larder_close(h);
+	fixture_drop(&f);
+}
+
 static void one_damage(const struct spoiling *d)
 {
 	struct larder_repair_result repaired;

@@ -139,6 +139,28 @@ Test(balance, gives_all_that_is_left_by_classes_of_which_nothing_is_asked)
 	larder_close(h);
 }
 
+/* One class was missed, and then nobody comes any more but a maintainer. */
+Test(balance, moves_nothing_while_nothing_is_missed)
+{
+	enum { KEYS = 60000, OTHERS = 400 };
+	uint64_t moved;
+
+	open_segment(4 << 20);
+	for (uint64_t key = 0; key < KEYS; key++)
+		put(key, 40);
+	for (unsigned r = 0; r < 3; r++)
+		for (uint64_t key = KEYS; key < KEYS + OTHERS; key++)
+			if (!get(key))
+				put(key, 1500);
+	larder_maintain(h, 0);
+	moved = counted(COUNTER_PAGES_MOVED);
+	for (unsigned i = 0; i < 500; i++)
+		larder_maintain(h, 0);
+	moved = counted(COUNTER_PAGES_MOVED) - moved;
+	cr_expect_leq(moved, 2, "%llu pages moved", (unsigned long long)moved);
+	larder_close(h);
+}
+
 /* Regions are the class that is asked for least, and give no page. */
 Test(balance, asks_the_next_class_where_one_cannot_give)
 {
@@ -252,14 +274,23 @@ Test(drain, moves_what_is_asked_for_and_remembers_the_rest)
 Test(drain, moves_and_remembers_nothing_that_is_no_longer_valid)
 {
 	enum { KEYS = 20000 };
+	const struct larder_put_options brief = {
+		.size_of = sizeof brief,
+		.ttl_ms = 1,
+	};
 	uint64_t ghosts;
 
 	open_segment(4 << 20);
-	for (uint64_t key = 0; key < KEYS; key++) {
+	for (uint64_t key = 0; key < KEYS / 2; key++) {
 		put(key, 40);
 		get(key);
 	}
 	larder_invalidate_all(h);
+	for (uint64_t key = KEYS / 2; key < KEYS; key++)
+		cr_assert_eq(
+			larder_put(h, &key, sizeof key, "brief", 5, &brief),
+			LARDER_OK);
+	usleep(5000);
 	for (uint64_t key = 0; key < KEYS; key++)
 		if (unit_of(key))
 			drain_page_of(key);
