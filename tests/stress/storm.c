@@ -283,7 +283,7 @@ static void report(const struct toll *toll, const struct verdict *v,
 	printf("operations %llu, kills %llu, stops %llu, forks %llu, execs "
 	       "%llu, left pending %llu\n"
 	       "reads judged %llu, versions %llu, entries evicted or swept "
-	       "%llu, kept ones moved %llu, stores without room %llu\n"
+	       "%llu, entries moved %llu, stores without room %llu\n"
 	       "dead workers recovered %llu, stuck sections expelled %llu, "
 	       "waits for a grace period %llu ms\n"
 	       "most CPU time of one operation %.2f ms (%s), %.2f ms with page "
