@@ -86,7 +86,6 @@ void larder_balance(struct worker *w)
 		uint64_t pages = load_relaxed(&pool->n_pages);
 		uint64_t hits =
 			min_u64(load_relaxed(&pool->ghost_hits), UINT32_MAX);
-
 		uint64_t used = load_relaxed(&pool->ghost_hits_used);
 
 		if (total >= FORGOTTEN_FROM) {

@@ -2,9 +2,9 @@
 /*
  * Emptying pages that are in use, so that they can become another class's or a
  * run's: their objects are evicted, freed and BLOCKED, and nobody may hold one
- * when a grace period has passed after that. What is kept, and what a hand
- * would spare and another class is to have its page, moves to another page, but
- * for regions and runs.
+ * when a grace period has passed after that. What is kept moves to another
+ * page, and so does what a hand would spare, where another class gets the page;
+ * regions and runs do not move.
  *
  *   dies while         leaves                       repaired by
  *   draining           DRAINING of a dead owner     sweep, takers: undone

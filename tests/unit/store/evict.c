@@ -2,7 +2,7 @@
 /*
  * Who goes and who is remembered, in one process on a clock that stands still:
  * ghosts and their ages, references, expired entries before all others, pages
- * whoever had them in hand, dear entries longer than cheap ones.
+ * that the dead had in hand, dear entries longer than cheap ones.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
